@@ -1,0 +1,56 @@
+# Every target sets itself up: a virtual environment in VENV with the pinned versions of
+# constraints.txt. VENV=path puts it elsewhere, PYTHON=python3.12 makes it with another Python.
+
+VENV ?= .venv
+PYTHON ?= python3
+RECORDINGS ?=
+
+bin := $(VENV)/bin
+# An install is out of date when one of these is newer than its stamp.
+requirements := pyproject.toml setup.cfg constraints.txt
+package_files = $(shell find sklearn_brainlm -name '*.py')
+
+# One thread: the sums, and the time limits of the tests, do not depend on the machine.
+test lint test-slow: export OMP_NUM_THREADS = 1
+
+.PHONY: help demo test test-slow lint clean
+
+help:
+	@echo "make demo                    the main job on a simulated cohort, with figures"
+	@echo "make demo RECORDINGS=folder  the same on a folder of recordings (see README.md)"
+	@echo "make test                    the quick tests, with coverage"
+	@echo "make test-slow               the tests that take longer"
+	@echo "make lint                    style, import contracts, docstrings and their examples"
+	@echo "make clean                   remove $(VENV), caches and the results of the demo"
+
+$(bin)/python:
+	$(PYTHON) -m venv "$(VENV)"
+
+$(VENV)/.installed-%: $(requirements) | $(bin)/python
+	"$(bin)/python" -m pip install --quiet -c constraints.txt -e ".[$*]"
+	@touch "$@"
+
+demo: $(VENV)/.installed-demo
+	"$(bin)/sklearn-brainlm" demo $(if $(RECORDINGS),--recordings "$(RECORDINGS)")
+
+test: $(VENV)/.installed-test
+	"$(bin)/python" -m pytest -m "not slow" --cov=sklearn_brainlm --durations=10
+
+test-slow: $(VENV)/.installed-test
+	"$(bin)/python" -m pytest -m slow
+
+lint: $(VENV)/.installed-dev
+	"$(bin)/ruff" check .
+	"$(bin)/ruff" format --check .
+	"$(bin)/lint-imports" --no-cache
+	"$(bin)/python" -m numpydoc lint $(package_files)
+	"$(bin)/python" -m pytest --doctest-modules sklearn_brainlm
+
+clean:
+	rm -rf "$(VENV)" build dist demo_output htmlcov .coverage .pytest_cache .ruff_cache
+	rm -rf sklearn_brainlm.egg-info
+	find . -name __pycache__ -type d -not -path './.git/*' -prune -exec rm -rf {} +
+
+# A set-up that failed half-way starts afresh; a stamp that was made stays.
+.DELETE_ON_ERROR:
+.SECONDARY:

@@ -1,0 +1,71 @@
+"""BrainLM, a foundation model for brain activity recordings, as scikit-learn estimators.
+
+A recording is an array (n_timepoints, n_parcels): what a nilearn masker returns for one run.
+The estimators take a list of them, so that a masker, an embedding and a predictor are one model::
+
+    Pipeline([("parcels", masker), ("embed", BrainLMTransformer()), ("predict", SVR())])
+
+- ``BrainLMTransformer`` learns from recordings (or loads weights) and embeds recordings.
+- ``GaussianReconstructor`` fills in masked recordings in closed form: the yardstick.
+- ``RecordingScaler``, ``standardize_recordings`` and ``resample_recordings`` bring recordings to
+  the scale and repetition time a model expects.
+
+Importing the package is cheap: what needs torch or scikit-learn is loaded when first asked for.
+"""
+
+from importlib import import_module
+
+from sklearn_brainlm.exceptions import (
+    AtlasMismatchError,
+    BrainLMError,
+    CheckpointError,
+    DataQualityWarning,
+    InvalidRecordingError,
+    InvalidRecordingTypeError,
+    TrainingDivergedError,
+    UntrustedFileError,
+)
+
+__version__ = "0.1.0.dev0"
+
+# Public name -> module that defines it, imported on first use (PEP 562).
+_LAZY_NAMES = {
+    "PRESETS": "transformer",
+    "BrainLMTransformer": "transformer",
+    "GaussianReconstructor": "gaussian",
+    "RecordingScaler": "preprocessing",
+    "resample_recordings": "preprocessing",
+    "standardize_recordings": "preprocessing",
+}
+
+__all__ = [
+    "PRESETS",
+    "AtlasMismatchError",
+    "BrainLMError",
+    "BrainLMTransformer",
+    "CheckpointError",
+    "DataQualityWarning",
+    "GaussianReconstructor",
+    "InvalidRecordingError",
+    "InvalidRecordingTypeError",
+    "RecordingScaler",
+    "TrainingDivergedError",
+    "UntrustedFileError",
+    "__version__",
+    "resample_recordings",
+    "standardize_recordings",
+]
+
+
+def __getattr__(name):
+    """Import a public name when it is first used."""
+    if name not in _LAZY_NAMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f"{__name__}.{_LAZY_NAMES[name]}"), name)
+    globals()[name] = value  # found directly from now on
+    return value
+
+
+def __dir__():
+    """List the lazy names too."""
+    return sorted({*globals(), *_LAZY_NAMES})

@@ -1,0 +1,114 @@
+"""What every estimator of recordings does the same way: check X, scale, lay windows out.
+
+Think twice before adding a line here: it is inherited by everything.
+"""
+
+import numpy as np
+from sklearn.base import BaseEstimator
+from sklearn.utils import check_random_state
+from sklearn.utils.validation import check_is_fitted
+
+from sklearn_brainlm._validation import check_parcel_names, check_recordings
+from sklearn_brainlm.batches import TokenGrid, WindowReader, place_windows
+from sklearn_brainlm.preprocessing import RecordingScaler
+from sklearn_brainlm.recordings import check_lengths
+
+__all__ = ["BaseRecordingEstimator", "draw_seed"]
+
+
+class BaseRecordingEstimator(BaseEstimator):
+    """Estimator that speaks recordings and sees windows of them.
+
+    A subclass has the parameters ``n_parcels``, ``scaler``, ``clip``, ``short``,
+    ``window_length`` and ``patch_length``.
+
+    Examples
+    --------
+    >>> from sklearn_brainlm import BrainLMTransformer, GaussianReconstructor
+    >>> isinstance(BrainLMTransformer(), BaseRecordingEstimator)
+    True
+    >>> isinstance(GaussianReconstructor(), BaseRecordingEstimator)
+    True
+    """
+
+    def __sklearn_tags__(self):
+        """Say what X may be; rows of a 2-D array are timepoints of one recording."""
+        tags = super().__sklearn_tags__()
+        tags.input_tags.three_d_array = True
+        tags.input_tags.two_d_array = True
+        tags.input_tags.allow_nan = False
+        return tags
+
+    def _check_X(self, X, *, reset, ensure_all_finite=True, warn_constant=True):
+        """Check X and return its recordings; `reset` learns the parcels instead of checking."""
+        recordings = check_recordings(
+            X,
+            estimator_name=type(self).__name__,
+            n_parcels=self.n_parcels if reset else self.n_features_in_,
+            ensure_all_finite=ensure_all_finite,
+            warn_constant=warn_constant,
+        )
+        lengths = [len(recording) for recording in recordings]
+        check_lengths(lengths, self.window_length, self.patch_length, self.short)
+        expected = None if reset else getattr(self, "feature_names_in_", None)
+        names = check_parcel_names(X, expected)
+        if reset:
+            self.n_features_in_ = recordings[0].shape[1]
+            vars(self).pop("feature_names_in_", None)
+            if names is not None:
+                self.feature_names_in_ = names
+        return recordings
+
+    def _learn_input(self, recordings):
+        """Learn the input contract: number of parcels and scaling."""
+        self.n_parcels_ = self.n_features_in_
+        self.scaler_ = RecordingScaler(self.scaler, clip=self.clip).fit(recordings)
+
+    @property
+    def _grid(self):
+        """Layout of the tokens."""
+        return TokenGrid(self.n_parcels_, self.patch_length)
+
+    def _reader(self, recordings, extras=lambda *_: {}):
+        """Return a reader of scaled windows of recordings."""
+        return WindowReader(
+            recordings, self.scaler_.scale_window, self._grid, self.window_length, extras
+        )
+
+    def _place_windows(self, recordings, *, stride=None, cover=True, same_length=False):
+        """Place windows over recordings, in batches of one number of patches, or of timepoints."""
+        return place_windows(
+            [len(recording) for recording in recordings],
+            self.window_length,
+            1 if same_length else self.patch_length,
+            self._resolve_micro_batch_size(),
+            stride=stride,
+            cover=cover,
+        )
+
+    def _resolve_micro_batch_size(self):
+        """Return the number of windows to work on at a time."""
+        return 1
+
+    def _check_fitted_X(self, X):
+        """Check X against the input contract learned in fit."""
+        check_is_fitted(self)
+        return self._check_X(X, reset=False)
+
+
+def draw_seed(random_state):
+    """Draw the seed that everything random in a fit follows from.
+
+    Parameters
+    ----------
+    random_state : int, RandomState or None
+        None takes fresh entropy; the global random state is neither read nor moved.
+
+    Returns
+    -------
+    seed : int
+        From 0 to 2**31 - 1.
+    """
+    if random_state is None:
+        return int(np.random.default_rng().integers(2**31))
+    return int(check_random_state(random_state).randint(2**31 - 1))

@@ -1,0 +1,273 @@
+"""How a masked autoencoder is built and pretrained on recordings."""
+
+from functools import partial
+
+import numpy as np
+from sklearn.base import _fit_context
+from sklearn.utils import check_consistent_length
+
+from sklearn_brainlm._base import draw_seed
+from sklearn_brainlm._network import NetworkEstimator
+from sklearn_brainlm._prior import cross_fit
+from sklearn_brainlm.batches import WindowBatches
+from sklearn_brainlm.devices import forked_rng, resolve_device, resolve_precision
+from sklearn_brainlm.modules import InformedAutoencoder, MaskedAutoencoder
+from sklearn_brainlm.nets import ReconstructionNet
+from sklearn_brainlm.recordings import WindowSampler
+
+__all__ = ["MaskedAutoencoderEstimator"]
+
+# Parameters of the estimator that the network takes under the same name.
+_MODULE_PARAMETERS = (
+    "patch_length",
+    "parcels_per_patch",
+    "embed_dim",
+    "depth",
+    "n_heads",
+    "mlp_dim",
+    "attention",
+    "decoder",
+    "decoder_embed_dim",
+    "decoder_depth",
+    "decoder_n_heads",
+    "decoder_mlp_dim",
+    "norm",
+    "token_conv",
+    "position",
+    "xyz_scale",
+    "head",
+    "dropout",
+    "gradient_checkpointing",
+)
+
+
+class MaskedAutoencoderEstimator(NetworkEstimator):
+    """Estimator that pretrains a network to reconstruct masked patches of recordings.
+
+    Examples
+    --------
+    >>> from sklearn_brainlm import BrainLMTransformer
+    >>> recordings = np.random.default_rng(0).standard_normal((3, 40, 4))
+    >>> model = BrainLMTransformer(window_length=20, patch_length=5, max_epochs=2)
+    >>> model.fit(recordings).partial_fit(recordings)
+    BrainLMTransformer(max_epochs=2, patch_length=5, window_length=20)
+    >>> [row["epoch"] for row in model.history_]
+    [1, 2, 3, 4]
+    """
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X, y=None, groups=None):
+        """Pretrain on recordings.
+
+        Parameters
+        ----------
+        X : list of arrays of shape (n_timepoints, n_parcels)
+            Recordings; a 3-D array is many, a 2-D array or DataFrame is one.
+        y : None
+            Ignored.
+        groups : array-like of shape (n_recordings,), optional
+            Who each recording is of. Nobody is then both trained and validated on, and the prior
+            is cross-fitted over people. Without them, each recording counts as somebody.
+
+        Returns
+        -------
+        self : BrainLMTransformer
+            The fitted transformer.
+
+        Raises
+        ------
+        InvalidRecordingError, InvalidRecordingTypeError
+            If X cannot be used; the message names the recording.
+        TrainingDivergedError
+            If the loss is not finite.
+        """
+        return self._pretrain(X, groups, going_on=self.warm_start)
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def partial_fit(self, X, y=None, groups=None):
+        """Train for `max_epochs` more epochs, with the scaling and the prior learned first.
+
+        Parameters
+        ----------
+        X : list of arrays of shape (n_timepoints, n_parcels)
+            Recordings, the same or others of the same parcels.
+        y : None
+            Ignored.
+        groups : array-like of shape (n_recordings,), optional
+            As in :meth:`fit`.
+
+        Returns
+        -------
+        self : BrainLMTransformer
+            The transformer; ``history_`` goes on.
+
+        Notes
+        -----
+        The learning rate rises and falls once in each call. An unpickled transformer goes on with
+        fresh optimizer state.
+        """
+        return self._pretrain(X, groups, going_on=True)
+
+    def _pretrain(self, X, groups, *, going_on):
+        """Train from the start, or go on from where the last training ended."""
+        going_on = going_on and hasattr(self, "net_")
+        recordings = self._check_X(X, reset=not going_on)
+        if groups is None:
+            groups = np.arange(len(recordings))
+        check_consistent_length(recordings, groups)
+        groups = np.asarray(groups)
+        seed = draw_seed(self.random_state)
+        train, valid = self._split_validation(groups, seed)
+        if not going_on:
+            vars(self).pop("net_", None)  # a training that is cut short leaves nothing fitted
+            self.device_ = resolve_device(self.device)
+            self._learn_input(recordings)
+        fold_statistics, fold_of = self._fit_prior(recordings, train, groups, keep=going_on)
+        batches = self._masked_batches(recordings, train, valid, fold_of, seed, going_on)
+        net = self._train(batches, fold_statistics, seed, going_on)
+        seen = {"n_recordings": len(train), "n_timepoints": sum(len(recordings[i]) for i in train)}
+        before = self.trained_on_ if going_on else dict.fromkeys(seen, 0)
+        self.trained_on_ = {name: before[name] + count for name, count in seen.items()}
+        self.validation_indices_ = valid
+        self.n_parameters_ = net.module_.n_parameters
+        self.net_ = net
+        return self
+
+    def _split_validation(self, groups, seed):
+        """Choose the recordings to train on and those to hold out, both in ascending order."""
+        people = np.unique(groups)
+        order = np.random.default_rng(seed).permutation(people)
+        n_wanted = self.validation_fraction * len(groups)
+        held_out = np.zeros(len(groups), dtype=bool)
+        if self.validation_fraction:
+            for person in order[:-1]:  # somebody is left to train on
+                held_out |= groups == person
+                if held_out.sum() >= round(n_wanted):
+                    break
+        if self.patience is not None and not held_out.any():
+            raise ValueError(
+                f"patience={self.patience} needs recordings to validate on, and of {len(groups)} "
+                f"recordings with validation_fraction={self.validation_fraction} none is held "
+                "out. Give more recordings, or patience=None."
+            )
+        return np.flatnonzero(~held_out), np.flatnonzero(held_out)
+
+    def _masked_batches(self, recordings, train, valid, fold_of, seed, going_on):
+        """Return the batches to train on and those to validate on, or None."""
+        lengths = np.array([len(recording) for recording in recordings])
+        made = []
+        for which in (train, valid):
+            if not len(which):
+                made.append(None)
+                continue
+            is_train = which is train
+            sampler = WindowSampler(
+                lengths[which],
+                self.window_length,
+                self.patch_length,
+                self.batch_size,
+                windows_per_recording=self.windows_per_recording,
+                seed=seed,
+            )
+            extras = partial(self._batch_extras, fold_of=fold_of if is_train else None)
+            made.append(
+                WindowBatches(
+                    self._reader(recordings, extras),
+                    partial(_draw_windows, sampler, which, is_train),
+                    masking=self.masking,
+                    mask_ratio=self.mask_ratio,
+                    decoded_fraction=self.decoded_fraction,
+                    seed=seed,
+                    first_epoch=len(self.history_) if going_on and is_train else 0,
+                )
+            )
+        return made
+
+    def _train(self, batches, fold_statistics, seed, going_on):
+        """Train a new net, or the one there is, and note the history."""
+        history = self.history_ if going_on else []
+        with forked_rng(seed + len(history), self.device_):
+            net = self.net_ if going_on else self._build_net().initialize()
+            net.max_epochs = self.max_epochs
+            n_noted = len(net.history)
+            if self.prior is None:
+                net.partial_fit(*batches)
+            else:
+                with net.module_.prior.cross_fitted(fold_statistics):
+                    net.partial_fit(*batches)
+        rows = [
+            {
+                "epoch": len(history) + number,
+                "train_loss": float(row["train_loss"]),
+                "valid_loss": float(row["valid_loss"]) if "valid_loss" in row else None,
+                "lr": float(row["lr"]),
+                "seconds": float(row["dur"]),
+            }
+            for number, row in enumerate(net.history[n_noted:], start=1)
+        ]
+        self.history_ = [*history, *rows]
+        return net
+
+    def _build_net(self):
+        """Build the net around the network, untrained."""
+        module, module_parameters = self._build_module()
+        parameters = {
+            "module": module,
+            **{f"module__{name}": value for name, value in module_parameters.items()},
+            "optimizer__weight_decay": self.weight_decay,
+            "lr": self.lr,
+            "warmup": self.warmup,
+            "grad_clip": self.grad_clip,
+            "patience": self.patience,
+            "max_epochs": self.max_epochs,
+            "micro_batch_size": self._resolve_micro_batch_size(),
+            "precision": resolve_precision(self.precision, self.device_),
+            "device": self.device_,
+            "verbose": self.verbose,
+        }
+        return ReconstructionNet(**{**parameters, **(self.net_params or {})})
+
+    def _build_module(self):
+        """Choose the class of the network and its parameters."""
+        parameters = {name: getattr(self, name) for name in _MODULE_PARAMETERS}
+        parameters["n_parcels"] = self.n_parcels_
+        parameters["parcel_order"] = self._grid.parcel_order
+        parameters["parcel_coords"] = self.parcel_coords_
+        # Without coordinates, parcels can only be told apart by a table that is learned.
+        has_coords = self.parcel_coords_ is not None
+        parameters["parcel_embedding"] = self.parcel_embedding if has_coords else "learned"
+        if self.prior is None:
+            return MaskedAutoencoder, parameters
+        sd = np.sqrt(np.maximum(self.prior_["covariance"].diagonal(), 1e-12))
+        parameters["parcel_similarity"] = self.prior_["covariance"] / sd / sd[:, None]
+        parameters["statistics"] = self.prior_
+        return InformedAutoencoder, parameters
+
+    def _batch_extras(self, recordings, fold_of=None):
+        """Return what the network takes beside signals and masks.
+
+        While it trains, a window is reconstructed by a prior that has not seen its recording, so
+        that the network learns what the prior leaves on recordings it does not know.
+        """
+        if self.prior is None:
+            return {}
+        fold = np.full(len(recordings), -1) if fold_of is None else fold_of[recordings]
+        return {"fold": fold}
+
+    def _fit_prior(self, recordings, train, groups, *, keep):
+        """Fit the prior on the training recordings; return its folds and those of recordings."""
+        if self.prior is None:
+            return [], None
+        scaled = [self.scaler_.scale_window(recordings[i]) for i in train]
+        statistics, fold_statistics, folds = cross_fit(scaled, groups[train])
+        if not keep:
+            self.prior_ = statistics
+        fold_of = np.full(len(recordings), -1)
+        fold_of[train] = folds
+        return fold_statistics, fold_of
+
+
+def _draw_windows(sampler, which, at_random, epoch):
+    """Draw the windows of an epoch; `which` are the indices of the sampler's recordings in X."""
+    batches = sampler.epoch(epoch) if at_random else sampler.fixed()
+    return [np.column_stack([which[batch[:, 0]], batch[:, 1]]) for batch in batches]

@@ -1,0 +1,67 @@
+"""The closed form that a network starts from, fitted so that it does not flatter itself."""
+
+import numpy as np
+
+from sklearn_brainlm.stationary import fit_statistics
+
+__all__ = ["assign_folds", "cross_fit"]
+
+_N_FOLDS = 5
+
+
+def assign_folds(groups, n_folds=_N_FOLDS):
+    """Put recordings into folds, all recordings of a group into the same.
+
+    Parameters
+    ----------
+    groups : array of shape (n_recordings,)
+        Who each recording is of.
+    n_folds : int, default=5
+        Most folds.
+
+    Returns
+    -------
+    folds : int64 array of shape (n_recordings,)
+        Number of the fold of each recording, from 0. Groups that are neighbours in the order of
+        the recordings share a fold.
+
+    Examples
+    --------
+    >>> assign_folds(["a", "a", "b", "c"], n_folds=3).tolist()
+    [0, 0, 1, 2]
+    """
+    _, first, which = np.unique(groups, return_index=True, return_inverse=True)
+    rank = first.argsort().argsort()[which]  # of the group, in the order of the recordings
+    n_groups = len(first)
+    return rank * min(n_folds, n_groups) // n_groups
+
+
+def cross_fit(recordings, groups):
+    """Fit the statistics of recordings, and those without each fold of them.
+
+    Parameters
+    ----------
+    recordings : list of float32 arrays of shape (n_timepoints, n_parcels)
+        Scaled recordings.
+    groups : array of shape (n_recordings,)
+        Who each recording is of.
+
+    Returns
+    -------
+    statistics : dict of arrays
+        Of all recordings.
+    fold_statistics : list of dict of arrays
+        Without each fold; empty when there is one group only.
+    folds : int64 array of shape (n_recordings,)
+        Fold of each recording, -1 when there is one group only.
+    """
+    statistics = vars(fit_statistics(recordings))
+    folds = assign_folds(groups)
+    n_folds = folds.max() + 1
+    if n_folds == 1:
+        return statistics, [], np.full(len(recordings), -1)
+    fold_statistics = [
+        vars(fit_statistics([recordings[i] for i in np.flatnonzero(folds != fold)]))
+        for fold in range(n_folds)
+    ]
+    return statistics, fold_statistics, folds

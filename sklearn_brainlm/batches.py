@@ -1,0 +1,326 @@
+"""Batches: windows cut from recordings, scaled, padded, masked and laid out for a network.
+
+Everything here is NumPy. A batch is a pair of dicts. The first is what the network's ``forward``
+takes: ``signals`` (B, P, T) float32, ``ids_keep`` (B, K) and ``ids_mask`` (B, M) int64, and what
+the model asks for beside them. The second is what the loss and the messages need: ``observed``
+(B, T) bool, ``n_values`` (B,) values to predict in each window, ``recording`` (B,) its index.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from sklearn_brainlm._validation import describe
+from sklearn_brainlm.exceptions import InvalidRecordingError
+from sklearn_brainlm.masking import draw_mask, mask_to_bool, missing_to_mask
+from sklearn_brainlm.recordings import cut_window, n_columns, pad_to_patches, window_starts
+
+__all__ = ["TokenGrid", "WindowBatches", "WindowReader", "place_windows"]
+
+_MASKS = 1  # keeps the stream of the masks apart from that of the windows
+
+
+@dataclass(frozen=True, eq=False)
+class TokenGrid:
+    """How the values of a window are laid out in tokens.
+
+    Parameters
+    ----------
+    n_parcels : int
+        Parcels P of a window.
+    patch_length : int
+        Timepoints L of a patch.
+    parcels_per_patch : int, default=1
+        Parcels of a patch.
+    parcel_order : int array of shape (P,), optional
+        The order in which parcels are grouped into rows; as they come when None.
+
+    Examples
+    --------
+    >>> grid = TokenGrid(n_parcels=5, patch_length=10, parcels_per_patch=2)
+    >>> grid.n_rows
+    3
+    """
+
+    n_parcels: int
+    patch_length: int
+    parcels_per_patch: int = 1
+    parcel_order: np.ndarray | None = None
+
+    @property
+    def n_rows(self):
+        """Number of token rows R."""
+        return n_columns(self.n_parcels, self.parcels_per_patch)
+
+    @property
+    def order(self):
+        """Parcels in the order in which rows take them, (P,)."""
+        return np.arange(self.n_parcels) if self.parcel_order is None else self.parcel_order
+
+    def spread(self, ids, n_timepoints):
+        """Mark the values that tokens hold.
+
+        Parameters
+        ----------
+        ids : int64 array of shape (B, M)
+            Tokens.
+        n_timepoints : int
+            Timepoints T of the windows.
+
+        Returns
+        -------
+        held : bool array of shape (B, T, P)
+            True for the values of these tokens.
+        """
+        count = n_columns(n_timepoints, self.patch_length)
+        tokens = mask_to_bool(ids, self.n_rows * count).reshape(len(ids), self.n_rows, count)
+        row = np.argsort(self.order) // self.parcels_per_patch  # (P,), the row of each parcel
+        held = np.repeat(tokens[:, row], self.patch_length, axis=2)  # (B, P, C * L)
+        return held[:, :, :n_timepoints].transpose(0, 2, 1)
+
+    def touched(self, missing):
+        """Find the tokens that missing values touch.
+
+        Parameters
+        ----------
+        missing : bool array of shape (T, P)
+            True where a value is missing.
+
+        Returns
+        -------
+        touched : bool array of shape (R * C,)
+            True for tokens that cannot be shown.
+        """
+        ordered = missing[:, self.order]
+        return missing_to_mask(ordered, self.patch_length, self.parcels_per_patch).ravel()
+
+    def count_values(self, ids, observed):
+        """Count the recorded values that tokens hold.
+
+        Parameters
+        ----------
+        ids : int64 array of shape (B, M)
+            Tokens.
+        observed : bool array of shape (B, C * L)
+            False for timepoints that only fill the last patch up.
+
+        Returns
+        -------
+        n_values : float32 array of shape (B,)
+            Values a window, padding not counted.
+        """
+        last_row = self.n_parcels - (self.n_rows - 1) * self.parcels_per_patch
+        parcels = np.append(np.full(self.n_rows - 1, self.parcels_per_patch), last_row)  # (R,)
+        timepoints = observed.reshape(len(ids), -1, self.patch_length).sum(axis=2)  # (B, C)
+        values = (parcels[:, None] * timepoints[:, None]).reshape(len(ids), -1)  # (B, N)
+        return np.take_along_axis(values, ids, axis=1).sum(axis=1).astype(np.float32)
+
+
+def place_windows(lengths, window_length, patch_length, batch_size, *, stride=None, cover=True):
+    """Place windows over recordings at a fixed stride, in batches of as many patch columns.
+
+    Parameters
+    ----------
+    lengths : sequence of int
+        Timepoints of each recording.
+    window_length, patch_length : int
+        Timepoints of a window and of a patch.
+    batch_size : int or None
+        Most windows in a batch; None is no limit.
+    stride : int, optional
+        Timepoints between windows; ``window_length`` when None.
+    cover : bool, default=True
+        Whether a last window flush with the end covers what the stride leaves.
+
+    Returns
+    -------
+    batches : list of int64 arrays of shape (B, 2)
+        Recording and start of each window; the windows of a batch have as many
+        patch columns.
+    """
+    windows = np.array(
+        [
+            (recording, start)
+            for recording, n_timepoints in enumerate(lengths)
+            for start in window_starts(n_timepoints, window_length, stride, cover=cover)
+        ]
+    )
+    counts = n_columns(np.minimum(lengths, window_length), patch_length)[windows[:, 0]]
+    batches = []
+    for count in np.unique(counts):
+        group = windows[counts == count]
+        step = batch_size or len(group)
+        batches += [group[start : start + step] for start in range(0, len(group), step)]
+    return batches
+
+
+class WindowReader:
+    """Read windows of recordings in the form a network takes.
+
+    Parameters
+    ----------
+    recordings : list of arrays of shape (n_timepoints, P)
+        Checked recordings; a memory map is read window by window.
+    scale : callable
+        Turns a window (T, P) into a scaled float32 window.
+    grid : TokenGrid
+        Layout of the tokens.
+    window_length : int
+        Timepoints of a window.
+    extras : callable
+        ``extras(recordings (B,))`` returns a dict of further inputs of the network.
+
+    Examples
+    --------
+    >>> grid = TokenGrid(n_parcels=2, patch_length=4)
+    >>> reader = WindowReader([np.ones((10, 2))], np.float32, grid, 6, lambda *_: {})
+    >>> signals, observed = reader.read(np.array([[0, 3]]))
+    >>> signals.shape, observed[0].astype(int)
+    ((1, 2, 8), array([1, 1, 1, 1, 1, 1, 0, 0]))
+    """
+
+    def __init__(self, recordings, scale, grid, window_length, extras):
+        self.recordings = recordings
+        self.scale = scale
+        self.grid = grid
+        self.window_length = window_length
+        self.extras = extras
+
+    def read(self, windows):
+        """Cut, scale and pad windows.
+
+        Parameters
+        ----------
+        windows : int64 array of shape (B, 2)
+            Recording and start of each window; all have the same number of patch columns.
+
+        Returns
+        -------
+        signals : float32 array of shape (B, P, C * L)
+            Scaled windows, parcel-major, filled up with zeros.
+        observed : bool array of shape (B, C * L)
+            False where they were filled up.
+        """
+        padded, observed = zip(
+            *(
+                pad_to_patches(
+                    self.scale(cut_window(self.recordings[i], start, self.window_length)),
+                    self.grid.patch_length,
+                )
+                for i, start in windows
+            ),
+            strict=True,
+        )
+        signals = np.stack([window.T for window in padded])  # (B, P, C * L)
+        finite = np.isfinite(signals).all(axis=(1, 2))
+        if not finite.all():
+            recording, start = windows[~finite][0]
+            raise InvalidRecordingError(
+                f"{describe(recording, self.recordings[recording])} has values too large for "
+                f"float32 once scaled, in the window from timepoint {start}. Look for a spike in "
+                "it, or set clip."
+            )
+        return signals, np.stack(observed)
+
+    def batch(self, windows, ids_keep, ids_mask):
+        """Read windows and put them together with their masks.
+
+        Parameters
+        ----------
+        windows : int64 array of shape (B, 2)
+            Recording and start of each window.
+        ids_keep, ids_mask : int64 arrays of shape (B, K), (B, M)
+            Tokens to show, and tokens to predict.
+
+        Returns
+        -------
+        inputs, targets : dict of arrays
+            The two halves of a batch.
+        """
+        signals, observed = self.read(windows)
+        inputs = {
+            "signals": signals,
+            "ids_keep": ids_keep,
+            "ids_mask": ids_mask,
+            "observed": observed,
+            **self.extras(windows[:, 0]),
+        }
+        targets = {
+            "observed": observed,
+            "n_values": self.grid.count_values(ids_mask, observed),
+            "recording": windows[:, 0],
+        }
+        return inputs, targets
+
+
+class WindowBatches:
+    """Masked batches of windows, as a pure function of seed, epoch and step.
+
+    Parameters
+    ----------
+    reader : WindowReader
+        Where windows are read.
+    draw_windows : callable
+        ``draw_windows(epoch)`` returns the windows (B, 2) of each step of an epoch.
+    masking : {"random", "future", "block", "parcel"}
+        Kind of mask.
+    mask_ratio : float or sequence of float
+        Part to mask; of several, one is drawn for each batch.
+    decoded_fraction : float
+        Part of the masked tokens that is predicted.
+    seed : int
+        Seed of the masks.
+    first_epoch : int, default=0
+        Number of the first epoch; epochs are counted on when training continues.
+
+    Notes
+    -----
+    A validation set is the same without ``next_epoch``: its masks stay as they are.
+
+    Examples
+    --------
+    >>> reader = WindowReader([np.ones((8, 2))], np.float32, TokenGrid(2, 4), 8, lambda *_: {})
+    >>> draw = {"masking": "random", "mask_ratio": 0.5, "decoded_fraction": 1.0, "seed": 0}
+    >>> inputs, targets = WindowBatches(reader, lambda epoch: [np.array([[0, 0]])], **draw)[0]
+    >>> inputs["ids_mask"].shape, targets["n_values"]
+    ((1, 2), array([8.], dtype=float32))
+    """
+
+    def __init__(
+        self, reader, draw_windows, *, masking, mask_ratio, decoded_fraction, seed, first_epoch=0
+    ):
+        self.reader = reader
+        self.draw_windows = draw_windows
+        self.masking = masking
+        self.mask_ratio = mask_ratio
+        self.decoded_fraction = decoded_fraction
+        self.seed = seed
+        self.epoch = first_epoch - 1
+        self.steps = draw_windows(first_epoch)
+
+    def next_epoch(self):
+        """Draw the windows of the next epoch."""
+        self.epoch += 1
+        self.steps = self.draw_windows(self.epoch)
+
+    def __len__(self):
+        return len(self.steps)
+
+    def __getitem__(self, step):
+        rng = np.random.default_rng((self.seed, self.epoch + 1, step, _MASKS))
+        windows = self.steps[step]
+        grid, reader = self.reader.grid, self.reader
+        n_timepoints = min(len(reader.recordings[windows[0, 0]]), reader.window_length)
+        ids_keep, hidden = draw_mask(
+            self.masking,
+            grid.n_rows,
+            n_columns(n_timepoints, grid.patch_length),
+            rng.choice(np.atleast_1d(self.mask_ratio)),
+            n_windows=len(windows),
+            rng=rng,
+        )
+        n_decoded = max(1, round(self.decoded_fraction * hidden.shape[1]))
+        decoded = hidden
+        if n_decoded < hidden.shape[1]:
+            decoded = rng.permuted(hidden, axis=1)[:, :n_decoded]
+        return reader.batch(windows, ids_keep, decoded)

@@ -1,0 +1,49 @@
+"""The errors and the warning of this package.
+
+Every error is also the built-in error a scikit-learn user would expect, so that existing `except`
+clauses keep working. Each carries one message and survives pickling: joblib sends errors from its
+workers as pickles, and one that cannot be rebuilt reaches the user as `BrokenProcessPool`.
+"""
+
+__all__ = [
+    "AtlasMismatchError",
+    "BrainLMError",
+    "CheckpointError",
+    "DataQualityWarning",
+    "InvalidRecordingError",
+    "InvalidRecordingTypeError",
+    "TrainingDivergedError",
+    "UntrustedFileError",
+]
+
+
+class BrainLMError(Exception):
+    """Base class of the errors raised by this package."""
+
+
+class InvalidRecordingError(BrainLMError, ValueError):
+    """A recording, or a description of recordings, has values that cannot be used."""
+
+
+class InvalidRecordingTypeError(BrainLMError, TypeError):
+    """What was given as recordings is not an array or a sequence of arrays."""
+
+
+class AtlasMismatchError(BrainLMError, ValueError):
+    """Recordings and weights, or two sets of recordings, do not share their parcels."""
+
+
+class CheckpointError(BrainLMError, OSError):
+    """Weights or a checkpoint on disk are missing, incomplete or damaged."""
+
+
+class UntrustedFileError(BrainLMError, ValueError):
+    """A file would have to be trusted with running code to be read, so it was not read."""
+
+
+class TrainingDivergedError(BrainLMError, RuntimeError):
+    """Training was stopped because the loss is not finite; the weights were not touched."""
+
+
+class DataQualityWarning(UserWarning):
+    """Recordings are usable, and something about them should be looked at."""

@@ -1,0 +1,241 @@
+"""How well masked or future activity was predicted: R2, r and mean squared error, never clamped.
+
+The sums of squares of every window are taken about the mean of that window's own values and then
+pooled over the windows, so a model earns nothing for knowing a window's mean level and long
+windows weigh more than short ones.
+"""
+
+import warnings
+
+import numpy as np
+from sklearn.exceptions import UndefinedMetricWarning
+
+__all__ = [
+    "masked_mse",
+    "masked_r",
+    "masked_r2",
+    "masked_sums",
+    "mse_per_timepoint",
+    "r2_per_timepoint",
+    "r_per_timepoint",
+]
+
+
+def masked_r2(true, predicted, masked):
+    """Score the prediction of masked values against their mean.
+
+    Parameters
+    ----------
+    true, predicted : array (T, P), array (n_windows, T, P) or list of arrays (T, P)
+        Recorded and predicted windows.
+    masked : bool array or list of bool arrays, shaped like `true`
+        True for the values that are scored.
+
+    Returns
+    -------
+    r2 : float
+        ``1 - sum(SSE) / sum(SS)`` over the windows; 1 is perfect, 0 is what each window's own
+        mean achieves, and there is no lower bound. NaN, with an UndefinedMetricWarning, when the
+        masked values of every window are constant.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> true = np.array([[1.0, 2.0], [3.0, 4.0]])
+    >>> round(masked_r2(true, true + 1, np.ones((2, 2), dtype=bool)), 3)
+    0.2
+    """
+    sse, ss = masked_sums(true, predicted, masked)
+    return _ratio(sse.sum(), ss.sum(), "masked_r2", lambda ratio: 1.0 - ratio)
+
+
+def masked_r(true, predicted, masked):
+    """Correlate masked values with their prediction.
+
+    Parameters
+    ----------
+    true, predicted : array (T, P), array (n_windows, T, P) or list of arrays (T, P)
+        Recorded and predicted windows.
+    masked : bool array or list of bool arrays, shaped like `true`
+        True for the values that are scored.
+
+    Returns
+    -------
+    r : float
+        Pearson correlation, the products of each window taken about its own means and pooled.
+        NaN, with an UndefinedMetricWarning, when either side is constant in every window.
+    """
+    products = np.zeros(3)
+    for true_values, predicted_values in _masked_values(true, predicted, masked):
+        a, b = _centred(true_values), _centred(predicted_values)
+        products += a @ b, a @ a, b @ b
+    return _ratio(products[0], np.sqrt(products[1] * products[2]), "masked_r")
+
+
+def masked_mse(true, predicted, masked):
+    """Average the squared error over all masked values of all windows.
+
+    Parameters
+    ----------
+    true, predicted : array (T, P), array (n_windows, T, P) or list of arrays (T, P)
+        Recorded and predicted windows.
+    masked : bool array or list of bool arrays, shaped like `true`
+        True for the values that are scored.
+
+    Returns
+    -------
+    mse : float
+        Mean squared error, in squared units of `true`.
+    """
+    errors = [a - b for a, b in _masked_values(true, predicted, masked)]
+    return float(sum(error @ error for error in errors) / sum(error.size for error in errors))
+
+
+def masked_sums(true, predicted, masked):
+    """Sum squares window by window, for pooling by subject or by site.
+
+    Parameters
+    ----------
+    true, predicted : array (T, P), array (n_windows, T, P) or list of arrays (T, P)
+        Recorded and predicted windows.
+    masked : bool array or list of bool arrays, shaped like `true`
+        True for the values that are scored.
+
+    Returns
+    -------
+    sse : float64 array of shape (n_windows,)
+        Sum of squared errors of each window.
+    ss : float64 array of shape (n_windows,)
+        Sum of squares of each window's masked values about their mean. R2 of any group of
+        windows is ``1 - sse[group].sum() / ss[group].sum()``.
+
+    Raises
+    ------
+    ValueError
+        If shapes differ, a window has nothing masked, or a masked value is not finite.
+    """
+    pairs = _masked_values(true, predicted, masked)
+    sse = np.array([np.sum((a - b) ** 2) for a, b in pairs])
+    ss = np.array([np.sum(_centred(a) ** 2) for a, _ in pairs])
+    return sse, ss
+
+
+def r2_per_timepoint(true, predicted):
+    """Score each timepoint of a forecast on its own.
+
+    Parameters
+    ----------
+    true, predicted : array of shape (n_windows, n_timepoints, n_parcels)
+        Recorded and predicted activity; a 2-D array is one window.
+
+    Returns
+    -------
+    r2 : float64 array of shape (n_timepoints,)
+        :func:`masked_r2` over windows and parcels at each timepoint.
+    """
+    return _per_timepoint(masked_r2, true, predicted)
+
+
+def r_per_timepoint(true, predicted):
+    """Correlate each timepoint of a forecast on its own.
+
+    Parameters
+    ----------
+    true, predicted : array of shape (n_windows, n_timepoints, n_parcels)
+        Recorded and predicted activity; a 2-D array is one window.
+
+    Returns
+    -------
+    r : float64 array of shape (n_timepoints,)
+        :func:`masked_r` over windows and parcels at each timepoint.
+    """
+    return _per_timepoint(masked_r, true, predicted)
+
+
+def mse_per_timepoint(true, predicted):
+    """Average the squared error of each timepoint of a forecast on its own.
+
+    Parameters
+    ----------
+    true, predicted : array of shape (n_windows, n_timepoints, n_parcels)
+        Recorded and predicted activity; a 2-D array is one window.
+
+    Returns
+    -------
+    mse : float64 array of shape (n_timepoints,)
+        :func:`masked_mse` over windows and parcels at each timepoint.
+    """
+    return _per_timepoint(masked_mse, true, predicted)
+
+
+def _per_timepoint(score, true, predicted):
+    """Apply a masked score to every timepoint with all its values counted."""
+    true, predicted = _stacked(true, predicted)
+    everything = np.ones((true.shape[0], 1, true.shape[2]), dtype=bool)
+    timepoints = range(true.shape[1])
+    return np.array([score(true[:, [t]], predicted[:, [t]], everything) for t in timepoints])
+
+
+def _stacked(*arrays):
+    """Return 3-D views, a 2-D array being one window; shapes must agree."""
+    stacked = [np.asarray(a)[None] if np.ndim(a) == 2 else np.asarray(a) for a in arrays]
+    if stacked[0].ndim != 3 or stacked[0].shape != stacked[1].shape:
+        raise ValueError(
+            "Expected two arrays of one shape (n_windows, n_timepoints, n_parcels), got "
+            f"{np.shape(arrays[0])} and {np.shape(arrays[1])}."
+        )
+    return stacked
+
+
+def _masked_values(true, predicted, masked):
+    """Return one pair of float64 vectors (true, predicted) a window: its masked values."""
+    windows = [_windows(side) for side in (true, predicted, masked)]
+    if len({len(side) for side in windows}) != 1:
+        raise ValueError(
+            "true, predicted and masked have different numbers of windows: "
+            f"{len(windows[0])}, {len(windows[1])} and {len(windows[2])}."
+        )
+    pairs = []
+    for index, (a, b, where) in enumerate(zip(*windows, strict=True)):
+        if not a.shape == b.shape == where.shape:
+            raise ValueError(
+                f"Window {index}: true, predicted and masked have shapes {a.shape}, {b.shape} "
+                f"and {where.shape}; they must be the same."
+            )
+        if where.dtype != bool:
+            raise ValueError(f"Window {index}: masked must be boolean, got {where.dtype}.")
+        if not where.any():
+            raise ValueError(f"Window {index}: no value is masked, there is nothing to score.")
+        a, b = a[where].astype(np.float64), b[where].astype(np.float64)
+        if not (np.isfinite(a).all() and np.isfinite(b).all()):
+            raise ValueError(f"Window {index}: a masked value or its prediction is not finite.")
+        pairs.append((a, b))
+    return pairs
+
+
+def _centred(values):
+    """Subtract the mean; constant values give exact zeros, whatever their size."""
+    from_first = values - values[0]
+    return from_first - from_first.mean()
+
+
+def _windows(side):
+    """Return a list of 2-D arrays from one window, a stack or a list of windows."""
+    if isinstance(side, np.ndarray) and side.ndim == 2:
+        return [side]
+    windows = [np.asarray(window) for window in side]
+    if not windows or any(window.ndim != 2 for window in windows):
+        raise ValueError("Expected windows of shape (n_timepoints, n_parcels), one at least.")
+    return windows
+
+
+def _ratio(numerator, denominator, name, finish=float):
+    """Divide, or warn and return NaN where the score has no meaning."""
+    if denominator == 0:
+        warnings.warn(
+            f"{name} is undefined: the values are constant in every window.",
+            UndefinedMetricWarning,
+            stacklevel=3,
+        )
+        return float("nan")
+    return float(finish(numerator / denominator))

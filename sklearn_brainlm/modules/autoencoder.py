@@ -1,0 +1,353 @@
+"""The masked autoencoder of BrainLM, stage by stage as the article names them."""
+
+import torch
+from torch import nn
+
+from sklearn_brainlm.modules.blocks import NORM_EPS
+from sklearn_brainlm.modules.decoder import CrossDecoder, FullDecoder
+from sklearn_brainlm.modules.embeddings import ParcelEmbedding, TokenPositions
+from sklearn_brainlm.modules.encoder import FactorisedEncoder, FullEncoder
+from sklearn_brainlm.modules.masking import take_tokens
+from sklearn_brainlm.modules.patching import grid_shape, patchify
+
+
+class MaskedAutoencoder(nn.Module):
+    """Encode the visible tokens of a window, then predict the masked ones.
+
+    Parameters
+    ----------
+    n_parcels : int
+        Parcels P of a window.
+    patch_length : int
+        Timepoints L of a patch.
+    parcels_per_patch : int, default=1
+        Parcels of a patch.
+    parcel_order : sequence of int of length P, optional
+        The order in which parcels are grouped into patches, such as ascending MNI Y.
+    parcel_similarity : array of shape (P, P), optional
+        Correlations of the parcels, by which factorised attention learns to be biased.
+    embed_dim, depth, n_heads, mlp_dim : int
+        Size of the encoder: embedding dimension D, blocks, heads, hidden units.
+    attention : {"full", "factorised"}, default="full"
+        Whether a visible token sees all others in the encoder, or those of its patch column and
+        then those of its parcel. Blocks of the latter are always "pre" and without `token_conv`.
+    decoder : {"full", "cross"}, default="full"
+        Whether all tokens attend to one another in the decoder, or the masked ones attend to the
+        visible ones only.
+    decoder_embed_dim, decoder_depth, decoder_n_heads, decoder_mlp_dim : int
+        Size of the decoder.
+    norm : {"pre", "post"}, default="pre"
+        Where blocks normalise. The blocks of the cross decoder are always "pre".
+    token_conv : int, optional
+        Length of the filter over tokens in every self-attention.
+    position : {"parcel", "image"}, default="parcel"
+        Parcel embedding plus time code, or the code of row and column as in an image.
+    parcel_embedding : {"xyz", "learned", "both"}, default="xyz"
+        How rows are embedded when ``position="parcel"``.
+    parcel_coords : array of shape (P, 3), optional
+        MNI coordinates of the parcels in millimetres; a row of several parcels has their mean.
+    xyz_scale : float, default=1.0
+        The coordinates are multiplied by this first.
+    head : {"mlp", "linear"}, default="mlp"
+        What turns a decoded token into a patch.
+    dropout : float, default=0.0
+        Dropout of the embedded tokens, in encoder and decoder, as in the release.
+    gradient_checkpointing : bool, default=False
+        Recompute the blocks in the backward pass instead of keeping their activations.
+
+    Raises
+    ------
+    ValueError
+        If `attention`, `decoder`, `position`, `head`, `parcel_embedding` or `norm` is unknown, or sizes do not
+        fit one another.
+
+    Notes
+    -----
+    Section 2.2 of the article. Masked tokens never enter the encoder.
+
+    Examples
+    --------
+    >>> autoencoder = MaskedAutoencoder(
+    ...     n_parcels=3, patch_length=5, embed_dim=8, depth=1, n_heads=2, mlp_dim=16,
+    ...     decoder_embed_dim=8, decoder_depth=1, decoder_n_heads=2, decoder_mlp_dim=16,
+    ...     parcel_embedding="learned",
+    ... )
+    >>> signals = torch.zeros(1, 3, 10)
+    >>> ids_keep, ids_mask = torch.tensor([[0, 2, 5]]), torch.tensor([[1, 3, 4]])
+    >>> autoencoder(signals, ids_keep, ids_mask).shape
+    torch.Size([1, 3, 5])
+    """
+
+    def __init__(
+        self,
+        *,
+        n_parcels,
+        patch_length,
+        parcels_per_patch=1,
+        parcel_order=None,
+        parcel_similarity=None,
+        embed_dim,
+        depth,
+        n_heads,
+        mlp_dim,
+        attention="full",
+        decoder="full",
+        decoder_embed_dim,
+        decoder_depth,
+        decoder_n_heads,
+        decoder_mlp_dim,
+        norm="pre",
+        token_conv=None,
+        position="parcel",
+        parcel_embedding="xyz",
+        parcel_coords=None,
+        xyz_scale=1.0,
+        head="mlp",
+        dropout=0.0,
+        gradient_checkpointing=False,
+    ):
+        super().__init__()
+        _check_choice("attention", attention, ("full", "factorised"))
+        _check_choice("decoder", decoder, ("full", "cross"))
+        _check_choice("position", position, ("parcel", "image"))
+        _check_choice("head", head, ("mlp", "linear"))
+        self.n_parcels = n_parcels
+        self.patch_length = patch_length
+        self.parcels_per_patch = parcels_per_patch
+        self.gradient_checkpointing = gradient_checkpointing
+        self.n_rows, _ = grid_shape(n_parcels, 1, patch_length, parcels_per_patch)
+        patch_size = parcels_per_patch * patch_length
+
+        if parcel_order is not None:
+            parcel_order = torch.as_tensor(parcel_order, dtype=torch.int64)
+        # Which parcel goes where belongs to the atlas, not to the weights.
+        self.register_buffer("parcel_order", parcel_order, persistent=False)
+        row_coords = None
+        if parcel_coords is not None:
+            row_coords = _row_coords(parcel_coords, parcel_order, n_parcels, parcels_per_patch)
+
+        def positions(dim):
+            """Build the positions of the encoder or of the decoder."""
+            if position == "image":
+                return TokenPositions(dim, self.n_rows)
+            rows = ParcelEmbedding(dim, row_coords, parcel_embedding, self.n_rows, xyz_scale)
+            return TokenPositions(dim, self.n_rows, rows)
+
+        self.cls_token = nn.Parameter(torch.empty(1, 1, embed_dim))
+        self.patch_embedding = nn.Linear(patch_size, embed_dim)
+        self.positions = positions(embed_dim)
+        encoder_size = (embed_dim, depth, n_heads, mlp_dim)
+        if attention == "full":
+            self.encoder = FullEncoder(*encoder_size, norm, token_conv, gradient_checkpointing)
+        else:
+            similarity = None
+            if parcel_similarity is not None:
+                similarity = _row_similarity(parcel_similarity, parcel_order, parcels_per_patch)
+            self.encoder = FactorisedEncoder(*encoder_size, similarity, gradient_checkpointing)
+        self.encoder_norm = nn.LayerNorm(embed_dim, eps=NORM_EPS)
+
+        decoder_size = (decoder_embed_dim, decoder_depth, decoder_n_heads, decoder_mlp_dim)
+        choices = {"norm": norm, "token_conv": token_conv, "head": head, "dropout": dropout}
+        choices["gradient_checkpointing"] = gradient_checkpointing
+        self.decoder = (FullDecoder if decoder == "full" else CrossDecoder)(
+            embed_dim, *decoder_size, patch_size, positions(decoder_embed_dim), **choices
+        )
+        self.dropout = nn.Dropout(dropout)
+        self._init_weights()
+
+    def _init_weights(self):
+        """Draw the weights as the release does: Xavier uniform, biases zero, tokens std 0.02."""
+        for name, module in self.named_modules():
+            if isinstance(module, nn.Linear):
+                # Queries, keys and values share one layer and are drawn as three.
+                parts = module.weight.chunk(3) if name.endswith("qkv") else [module.weight]
+                for part in parts:
+                    nn.init.xavier_uniform_(part)
+                nn.init.zeros_(module.bias)
+        nn.init.normal_(self.cls_token, std=0.02)
+        nn.init.normal_(self.decoder.mask_token, std=0.02)
+
+    @property
+    def n_parameters(self):
+        """Number of parameters, all of them trained."""
+        return sum(parameter.numel() for parameter in self.parameters())
+
+    def patchify(self, signals):
+        """Cut windows into patches, the parcels in the model's order.
+
+        Parameters
+        ----------
+        signals : tensor of shape (B, P, T)
+            Windows of any length; a last patch that is not full is filled with zeros.
+
+        Returns
+        -------
+        patches : tensor of shape (B, N, parcels_per_patch * L)
+            One patch a token.
+
+        Raises
+        ------
+        ValueError
+            If the windows do not have `n_parcels` parcels.
+        """
+        if signals.shape[1] != self.n_parcels:
+            raise ValueError(
+                f"signals have {signals.shape[1]} parcels, the model has {self.n_parcels}."
+            )
+        if self.parcel_order is not None:
+            signals = signals[:, self.parcel_order]
+        return patchify(signals, self.patch_length, self.parcels_per_patch)
+
+    def embed(self, signals, ids_keep):
+        """Embed the visible patches: a linear projection plus their positions.
+
+        Parameters
+        ----------
+        signals : tensor of shape (B, P, T)
+            Windows.
+        ids_keep : int64 tensor of shape (B, K)
+            Visible tokens.
+
+        Returns
+        -------
+        tokens : tensor of shape (B, K, D)
+            Embedded tokens in the order of `ids_keep`.
+        """
+        patches = take_tokens(self.patchify(signals), ids_keep)
+        positions = self.positions(ids_keep, self._n_columns(signals))
+        return self.dropout(self.patch_embedding(patches) + positions)
+
+    def forward_encoder(self, signals, ids_keep, return_attention=False):
+        """Encode the visible tokens, which see one another and nothing else.
+
+        Parameters
+        ----------
+        signals : tensor of shape (B, P, T)
+            Windows.
+        ids_keep : int64 tensor of shape (B, K)
+            Visible tokens.
+        return_attention : bool, default=False
+            Also return the attention weights of every block.
+
+        Returns
+        -------
+        latent : tensor of shape (B, 1 + K, D)
+            The CLS embedding, then the visible tokens in the order of `ids_keep`.
+        attentions : list of tensors of shape (B, h, 1 + K, 1 + K)
+            Attention weights, only when asked for.
+        """
+        attentions = [] if return_attention else None
+        encoded = self.encoder(
+            self.cls_token,
+            self.embed(signals, ids_keep),
+            ids_keep,
+            self.n_rows,
+            self._n_columns(signals),
+            attentions,
+        )
+        latent = self.encoder_norm(encoded)
+        return (latent, attentions) if return_attention else latent
+
+    def forward_decoder(self, latent, ids_keep, ids_mask, n_columns):
+        """Predict patches from the encoded visible tokens.
+
+        Parameters
+        ----------
+        latent : tensor of shape (B, 1 + K, D)
+            What the encoder returned.
+        ids_keep : int64 tensor of shape (B, K)
+            Visible tokens.
+        ids_mask : int64 tensor of shape (B, M)
+            Tokens to predict: the masked ones, or some of them.
+        n_columns : int
+            Patch columns C of the window.
+
+        Returns
+        -------
+        predicted : tensor of shape (B, M, parcels_per_patch * L)
+            Predicted patches in the order of `ids_mask`.
+        """
+        return self.decoder(latent, ids_keep, ids_mask, n_columns)
+
+    def forward_loss(self, signals, predicted, ids_mask, observed=None):
+        """Average the squared error over the masked values that were recorded.
+
+        Parameters
+        ----------
+        signals : tensor of shape (B, P, T)
+            Windows.
+        predicted : tensor of shape (B, M, parcels_per_patch * L)
+            Predicted patches.
+        ids_mask : int64 tensor of shape (B, M)
+            The tokens predicted.
+        observed : bool tensor of shape (B, T), optional
+            False for timepoints that only fill a short window up; all observed when None.
+
+        Returns
+        -------
+        loss : tensor of shape ()
+            Mean squared error. What fills patches up never counts.
+        """
+        squared_error = (predicted - take_tokens(self.patchify(signals), ids_mask)) ** 2
+        n_windows, _, n_timepoints = signals.shape
+        if observed is None:
+            if self.n_parcels % self.parcels_per_patch == n_timepoints % self.patch_length == 0:
+                return squared_error.mean()
+            observed = signals.new_ones(n_windows, n_timepoints)
+        recorded = observed.to(signals.dtype)[:, None].expand(-1, self.n_parcels, -1)
+        recorded = patchify(recorded, self.patch_length, self.parcels_per_patch)
+        recorded = take_tokens(recorded, ids_mask)
+        return (squared_error * recorded).sum() / recorded.sum()
+
+    def forward(self, signals, ids_keep, ids_mask, observed=None):
+        """Predict the masked patches of windows.
+
+        Parameters
+        ----------
+        signals : tensor of shape (B, P, T)
+            Windows.
+        ids_keep : int64 tensor of shape (B, K)
+            Visible tokens.
+        ids_mask : int64 tensor of shape (B, M)
+            Tokens to predict.
+        observed : bool tensor of shape (B, T), optional
+            Accepted so that a whole batch can be handed over; only the loss uses it.
+
+        Returns
+        -------
+        predicted : tensor of shape (B, M, parcels_per_patch * L)
+            Predicted patches in the order of `ids_mask`.
+        """
+        latent = self.forward_encoder(signals, ids_keep)
+        return self.forward_decoder(latent, ids_keep, ids_mask, self._n_columns(signals))
+
+    def _n_columns(self, signals):
+        """Count the patch columns of windows."""
+        return grid_shape(self.n_parcels, signals.shape[2], self.patch_length)[1]
+
+
+def _check_choice(name, choice, choices):
+    """Refuse a choice that does not exist."""
+    if choice not in choices:
+        raise ValueError(f"{name}={choice!r} is unknown: use one of {', '.join(choices)}.")
+
+
+def _row_coords(parcel_coords, parcel_order, n_parcels, parcels_per_patch):
+    """Average the coordinates of the parcels of each row, in the model's order."""
+    coords = torch.as_tensor(parcel_coords, dtype=torch.float32)
+    if coords.shape != (n_parcels, 3):
+        raise ValueError(
+            f"parcel_coords has shape {tuple(coords.shape)}, expected ({n_parcels}, 3)."
+        )
+    if parcel_order is not None:
+        coords = coords[parcel_order]
+    return torch.stack([row.mean(0) for row in coords.split(parcels_per_patch)])
+
+
+def _row_similarity(parcel_similarity, parcel_order, parcels_per_patch):
+    """Average the similarities between the parcels of each pair of rows."""
+    similarity = torch.as_tensor(parcel_similarity, dtype=torch.float32)
+    if parcel_order is not None:
+        similarity = similarity[parcel_order][:, parcel_order]
+    rows = torch.stack([rows.mean(0) for rows in similarity.split(parcels_per_patch)])
+    return torch.stack([rows.mean(1) for rows in rows.split(parcels_per_patch, dim=1)], dim=1)

@@ -1,0 +1,87 @@
+"""Windows to patches and back."""
+
+from torch.nn import functional as F
+
+
+def patchify(signals, patch_length, parcels_per_patch=1):
+    """Cut windows into patches, one a token.
+
+    Parameters
+    ----------
+    signals : tensor of shape (B, P, T)
+        Windows. Zeros fill the last row and the last column of patches where they are not full.
+    patch_length : int
+        Timepoints in a patch.
+    parcels_per_patch : int, default=1
+        Consecutive parcels in a patch.
+
+    Returns
+    -------
+    patches : tensor of shape (B, N, parcels_per_patch * patch_length)
+        Patches, parcel-major; the values of a patch are parcel-major too.
+
+    Examples
+    --------
+    >>> import torch
+    >>> patchify(torch.arange(6.0).reshape(1, 2, 3), patch_length=2)
+    tensor([[[0., 1.],
+             [2., 0.],
+             [3., 4.],
+             [5., 0.]]])
+    """
+    n_windows, n_parcels, n_timepoints = signals.shape
+    pad_parcels, pad_timepoints = -n_parcels % parcels_per_patch, -n_timepoints % patch_length
+    if pad_parcels or pad_timepoints:
+        signals = F.pad(signals, (0, pad_timepoints, 0, pad_parcels))
+    n_rows, n_columns = grid_shape(n_parcels, n_timepoints, patch_length, parcels_per_patch)
+    grid = signals.reshape(n_windows, n_rows, parcels_per_patch, n_columns, patch_length)
+    return grid.transpose(2, 3).reshape(
+        n_windows, n_rows * n_columns, parcels_per_patch * patch_length
+    )
+
+
+def unpatchify(patches, n_parcels, n_timepoints, patch_length, parcels_per_patch=1):
+    """Join patches into windows, the inverse of :func:`patchify`.
+
+    Parameters
+    ----------
+    patches : tensor of shape (B, N, parcels_per_patch * patch_length)
+        All the patches of each window.
+    n_parcels, n_timepoints : int
+        Size of the windows; what fills the last row and column of patches is cut off.
+    patch_length : int
+        Timepoints in a patch.
+    parcels_per_patch : int, default=1
+        Consecutive parcels in a patch.
+
+    Returns
+    -------
+    signals : tensor of shape (B, P, T)
+        Windows.
+    """
+    n_rows, n_columns = grid_shape(n_parcels, n_timepoints, patch_length, parcels_per_patch)
+    grid = patches.reshape(len(patches), n_rows, n_columns, parcels_per_patch, patch_length)
+    signals = grid.transpose(2, 3).reshape(
+        len(patches), n_rows * parcels_per_patch, n_columns * patch_length
+    )
+    return signals[:, :n_parcels, :n_timepoints]
+
+
+def grid_shape(n_parcels, n_timepoints, patch_length, parcels_per_patch=1):
+    """Count the token rows and patch columns of a window.
+
+    Parameters
+    ----------
+    n_parcels, n_timepoints : int
+        Size of a window.
+    patch_length : int
+        Timepoints in a patch.
+    parcels_per_patch : int, default=1
+        Parcels in a patch.
+
+    Returns
+    -------
+    n_rows, n_columns : int
+        Both rounded up.
+    """
+    return -(-n_parcels // parcels_per_patch), -(-n_timepoints // patch_length)

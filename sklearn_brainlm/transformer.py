@@ -1,0 +1,338 @@
+"""BrainLMTransformer: what it is told, and how it embeds recordings."""
+
+from numbers import Integral, Real
+
+import numpy as np
+from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
+from sklearn.utils._param_validation import Interval, StrOptions
+
+from sklearn_brainlm._pretraining import MaskedAutoencoderEstimator
+from sklearn_brainlm.persistence import PersistenceMixin
+from sklearn_brainlm.pooling import TokenPool, n_pooled
+from sklearn_brainlm.presets import PRESETS
+from sklearn_brainlm.reconstruction import ReconstructionMixin
+
+__all__ = ["PRESETS", "BrainLMTransformer"]
+
+_COUNT = Interval(Integral, 1, None, closed="left")
+_POSITIVE = Interval(Real, 0, None, closed="neither")
+_BELOW_ONE = Interval(Real, 0, 1, closed="left")
+
+
+class BrainLMTransformer(
+    PersistenceMixin,
+    ReconstructionMixin,
+    ClassNamePrefixFeaturesOutMixin,
+    TransformerMixin,
+    MaskedAutoencoderEstimator,
+):
+    """Embed recordings with a masked autoencoder pretrained on recordings.
+
+    A recording is an array (n_timepoints, n_parcels), as nilearn's maskers return it. ``fit``
+    hides patches of recordings and learns to reconstruct them; ``transform`` hides nothing and
+    returns one row of features a recording. The defaults are a small model that trains from
+    scratch on a CPU in minutes; the article's are ``BrainLMTransformer(**PRESETS["13M"])``.
+
+    Parameters
+    ----------
+    n_parcels : int, optional
+        Number of parcels of recordings. When given, the first fit notices transposed ones.
+    parcel_coords : array of shape (n_parcels, 3), optional
+        MNI coordinates of the parcels in mm. Without them, a table of parcels is learned.
+    t_r : float, optional
+        Repetition time of recordings in seconds, kept with the weights.
+    scaler, clip : optional
+        `method` and `clip` of :class:`RecordingScaler`: "robust", "standard" or None, and None.
+    short : {"pad", "raise"}, default="pad"
+        What to do with recordings shorter than a window.
+    window_length : int, default=200
+        Timepoints the network sees at a time.
+    patch_length : int, default=20
+        Timepoints of a patch. A patch becomes one token.
+    parcels_per_patch : int, default=1
+        Parcels of a patch. Several are grouped by ascending MNI Y.
+    window_stride : int, optional
+        Timepoints between the windows that ``transform`` averages over; `window_length` when None.
+    embed_dim, depth, n_heads, mlp_dim : int
+        Size of the encoder.
+    attention : {"full", "factorised"}, default="factorised"
+        Whether a visible token sees all others, or those of its patch column and then those of
+        its parcel.
+    decoder : {"full", "cross"}, default="cross"
+        Whether the decoder runs all tokens, or its masked tokens attend to the visible ones only.
+    decoder_embed_dim, decoder_depth, decoder_n_heads, decoder_mlp_dim : int
+        Size of the decoder.
+    decoded_fraction : float, default=1.0
+        Part of the masked tokens that is predicted in a training step.
+    norm : {"pre", "post"}, default="pre"
+        Where blocks normalise.
+    token_conv : int, optional
+        Length of the depthwise filter over tokens in self-attention, 65 in the 13M model.
+    position : {"parcel", "image"}, default="parcel"
+        Positions from parcels and time, or from row and column as in an image.
+    parcel_embedding : {"xyz", "learned", "both"}, default="both"
+        How parcels are embedded when they have coordinates.
+    xyz_scale : float, default=0.01
+        Coordinates are multiplied by this; 0.01 takes millimetres to unit size.
+    head : {"mlp", "linear"}, default="mlp"
+        What turns decoded tokens into patches.
+    dropout : float, default=0.0
+        Dropout of embedded tokens.
+    gradient_checkpointing : bool, default=False
+        Recompute activations in the backward pass: less memory, more time.
+    prior : {"gaussian"} or None, default="gaussian"
+        Closed-form reconstruction whose residual the network learns; None learns the signals.
+    mask_ratio : float or sequence of float, default=(0.2, 0.75, 0.9)
+        Part of the tokens to mask. Of several, one is drawn for each batch.
+    masking : {"random", "future", "block", "parcel"}, default="random"
+        What is masked: tokens, the last columns, consecutive columns, whole rows.
+    max_epochs : int, default=15
+        Epochs of ``fit``, and of each ``partial_fit``.
+    windows_per_recording : int, default=1
+        Windows drawn from each recording in an epoch.
+    batch_size : int, default=4
+        Windows of an optimizer step.
+    micro_batch_size : int or "auto", default="auto"
+        Windows on the device at a time. It changes memory, not what is learned.
+    lr : float, default=1.5e-3
+        Largest learning rate of AdamW.
+    weight_decay : float, default=0.05
+        Weight decay of AdamW.
+    warmup : float, default=0.05
+        Part of the steps over which the rate rises, before it falls along a cosine.
+    grad_clip : float or None, default=1.0
+        Largest norm of the gradient.
+    validation_fraction : float, default=0.1
+        Part of the recordings held out to compute the validation loss; none of fewer than two.
+    patience : int, optional
+        Epochs without a better validation loss before training stops with the best weights.
+    warm_start : bool, default=False
+        Whether ``fit`` goes on from the last fit: weights, scaling and history.
+    pooling : {"cls", "mean", "parcel", "covariance"}, default="cls"
+        How ``transform`` makes features of tokens, see Notes.
+    device : str, default="auto"
+        Device of torch; "auto" takes CUDA when it is there.
+    precision : {"auto", "fp32", "bf16"}, default="auto"
+        What training computes in; "auto" is bf16 on CUDA. Embeddings are always computed in fp32.
+    net_params : dict, optional
+        Parameters of the skorch net that win, such as ``{"optimizer__betas": (0.9, 0.95)}``.
+    random_state : int, RandomState or None, default=None
+        Seed of weights, windows, masks and held-out recordings.
+    verbose : int, default=0
+        1 prints a line an epoch, and shows a progress bar where there is a terminal.
+
+    Attributes
+    ----------
+    net_ : ReconstructionNet
+        The trained skorch net.
+    scaler_ : RecordingScaler
+        Scaling learned in ``fit``.
+    prior_ : dict of arrays
+        The statistics of the closed form, when there is a prior.
+    history_ : list of dict
+        One an epoch: ``epoch``, ``train_loss``, ``valid_loss`` (or None), ``lr``, ``seconds``.
+    validation_indices_ : ndarray of int
+        Recordings of X that were held out in the last training.
+    n_parcels_, n_features_in_, n_parameters_ : int
+        Number of parcels, twice, and of parameters of the network.
+    feature_names_in_ : ndarray of str
+        Names of the parcels, when X had them.
+    parcel_coords_, t_r_, device_
+        Checked coordinates (float64 or None) and repetition time; the device that is used.
+    trained_on_ : dict
+        ``n_recordings`` and ``n_timepoints`` that the weights were trained on.
+
+    Notes
+    -----
+    Section 2.2 of the article. Pooling "cls" and "mean" give `embed_dim` features, "parcel" one
+    embedding a row of tokens, "covariance" the upper triangle of the row-by-row covariance of the
+    tokens over time. Averages over time hardly tell people apart; second-order statistics do.
+
+    ``transform`` is deterministic: nothing is masked, and windows lie at fixed strides.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> recordings = np.random.default_rng(0).standard_normal((3, 60, 5))
+    >>> model = BrainLMTransformer(
+    ...     window_length=40, patch_length=10, embed_dim=16, max_epochs=2, random_state=0
+    ... )
+    >>> model.fit_transform(recordings).shape
+    (3, 16)
+    """
+
+    _parameter_constraints = {
+        **dict.fromkeys(
+            "window_length patch_length parcels_per_patch embed_dim depth n_heads mlp_dim "
+            "decoder_embed_dim decoder_depth decoder_n_heads decoder_mlp_dim max_epochs "
+            "windows_per_recording batch_size".split(),
+            [_COUNT],
+        ),
+        **dict.fromkeys(["n_parcels", "window_stride", "token_conv", "patience"], [_COUNT, None]),
+        **dict.fromkeys(["clip", "grad_clip"], [_POSITIVE, None]),
+        **dict.fromkeys(["xyz_scale", "lr"], [_POSITIVE]),
+        **dict.fromkeys(["dropout", "warmup", "validation_fraction"], [_BELOW_ONE]),
+        **dict.fromkeys(["gradient_checkpointing", "warm_start"], ["boolean"]),
+        "parcel_coords": ["array-like", None],
+        "t_r": [Real, None],
+        "scaler": [StrOptions({"robust", "standard"}), None],
+        "short": [StrOptions({"pad", "raise"})],
+        "attention": [StrOptions({"full", "factorised"})],
+        "decoder": [StrOptions({"full", "cross"})],
+        "decoded_fraction": [Interval(Real, 0, 1, closed="right")],
+        "norm": [StrOptions({"pre", "post"})],
+        "position": [StrOptions({"parcel", "image"})],
+        "parcel_embedding": [StrOptions({"xyz", "learned", "both"})],
+        "head": [StrOptions({"mlp", "linear"})],
+        "prior": [StrOptions({"gaussian"}), None],
+        "mask_ratio": [Interval(Real, 0, 1, closed="neither"), "array-like"],
+        "masking": [StrOptions({"random", "future", "block", "parcel"})],
+        "micro_batch_size": [_COUNT, StrOptions({"auto"})],
+        "weight_decay": [Interval(Real, 0, None, closed="left")],
+        "pooling": [StrOptions({"cls", "mean", "parcel", "covariance"})],
+        "device": [str],
+        "precision": [StrOptions({"auto", "fp32", "bf16"})],
+        "net_params": [dict, None],
+        **{name: [name] for name in ("random_state", "verbose")},
+    }
+
+    def __init__(
+        self,
+        *,
+        n_parcels=None,
+        parcel_coords=None,
+        t_r=None,
+        scaler="robust",
+        clip=None,
+        short="pad",
+        window_length=200,
+        patch_length=20,
+        parcels_per_patch=1,
+        window_stride=None,
+        embed_dim=64,
+        depth=1,
+        n_heads=4,
+        mlp_dim=128,
+        attention="factorised",
+        decoder="cross",
+        decoder_embed_dim=64,
+        decoder_depth=1,
+        decoder_n_heads=4,
+        decoder_mlp_dim=128,
+        decoded_fraction=1.0,
+        norm="pre",
+        token_conv=None,
+        position="parcel",
+        parcel_embedding="both",
+        xyz_scale=0.01,
+        head="mlp",
+        dropout=0.0,
+        gradient_checkpointing=False,
+        prior="gaussian",
+        mask_ratio=(0.2, 0.75, 0.9),
+        masking="random",
+        max_epochs=15,
+        windows_per_recording=1,
+        batch_size=4,
+        micro_batch_size="auto",
+        lr=1.5e-3,
+        weight_decay=0.05,
+        warmup=0.05,
+        grad_clip=1.0,
+        validation_fraction=0.1,
+        patience=None,
+        warm_start=False,
+        pooling="cls",
+        device="auto",
+        precision="auto",
+        net_params=None,
+        random_state=None,
+        verbose=0,
+    ):
+        self.n_parcels = n_parcels
+        self.parcel_coords = parcel_coords
+        self.t_r = t_r
+        self.scaler = scaler
+        self.clip = clip
+        self.short = short
+        self.window_length = window_length
+        self.patch_length = patch_length
+        self.parcels_per_patch = parcels_per_patch
+        self.window_stride = window_stride
+        self.embed_dim = embed_dim
+        self.depth = depth
+        self.n_heads = n_heads
+        self.mlp_dim = mlp_dim
+        self.attention = attention
+        self.decoder = decoder
+        self.decoder_embed_dim = decoder_embed_dim
+        self.decoder_depth = decoder_depth
+        self.decoder_n_heads = decoder_n_heads
+        self.decoder_mlp_dim = decoder_mlp_dim
+        self.decoded_fraction = decoded_fraction
+        self.norm = norm
+        self.token_conv = token_conv
+        self.position = position
+        self.parcel_embedding = parcel_embedding
+        self.xyz_scale = xyz_scale
+        self.head = head
+        self.dropout = dropout
+        self.gradient_checkpointing = gradient_checkpointing
+        self.prior = prior
+        self.mask_ratio = mask_ratio
+        self.masking = masking
+        self.max_epochs = max_epochs
+        self.windows_per_recording = windows_per_recording
+        self.batch_size = batch_size
+        self.micro_batch_size = micro_batch_size
+        self.lr = lr
+        self.weight_decay = weight_decay
+        self.warmup = warmup
+        self.grad_clip = grad_clip
+        self.validation_fraction = validation_fraction
+        self.patience = patience
+        self.warm_start = warm_start
+        self.pooling = pooling
+        self.device = device
+        self.precision = precision
+        self.net_params = net_params
+        self.random_state = random_state
+        self.verbose = verbose
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.transformer_tags.preserves_dtype = []  # embeddings are float32
+        return tags
+
+    def transform(self, X):
+        """Embed recordings.
+
+        Parameters
+        ----------
+        X : list of arrays of shape (n_timepoints, n_parcels)
+            Recordings; a 3-D array is many, a 2-D array or DataFrame is one.
+
+        Returns
+        -------
+        embeddings : float32 array of shape (n_recordings, n_features)
+            One row a recording.
+        """
+        if len(getattr(X, "shape", ())) == 2:
+            # As a list, so that set_output does not look for one row a timepoint in a DataFrame.
+            return self.transform([X])
+        recordings = self._check_fitted_X(X)
+        reader = self._reader(recordings)
+        pool = TokenPool(self.pooling, len(recordings), self._grid.n_rows)
+        for windows in self._place_windows(recordings, stride=self.window_stride):
+            signals, observed = reader.read(windows)
+            n_tokens = self._grid.n_rows * observed.shape[1] // self.patch_length
+            everything = np.tile(np.arange(n_tokens), (len(windows), 1))  # in raster order
+            latent = self.net_.encode(signals, everything)
+            for recording, window in zip(windows[:, 0], latent, strict=True):
+                pool.add(recording, window)
+        return pool.features()
+
+    @property
+    def _n_features_out(self):
+        """Number of features of an embedding."""
+        return n_pooled(self.pooling, self._grid.n_rows, self.embed_dim)

@@ -1,0 +1,134 @@
+"""Rules of the repository that a program can check and ruff cannot.
+
+What ruff, import-linter and numpydoc check (`make lint`) is not repeated here.
+"""
+
+import ast
+import re
+import subprocess
+import tomllib
+from importlib import metadata
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+ROOT = Path(__file__).parents[1]
+PACKAGE_FILES = sorted((ROOT / "sklearn_brainlm").rglob("*.py"))
+MAX_LINES = 330
+
+# Brought along, and pinned, by the CUDA build of torch; the tests ran on the CPU build.
+CUDA_NAMES = ("cuda", "nvidia", "triton")
+
+
+def package_name(path):
+    """Return the path of a package file as a test id."""
+    return str(path.relative_to(ROOT))
+
+
+def repository_files():
+    """Return the files git tracks or would track, or skip outside a git checkout."""
+    try:
+        listed = subprocess.run(
+            ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+    except (OSError, subprocess.CalledProcessError):
+        pytest.skip("not a git checkout: the files of the repository cannot be listed")
+    return [ROOT / name for name in listed.stdout.split("\0") if name and (ROOT / name).is_file()]
+
+
+def declared_requirements():
+    """Return every requirement of pyproject.toml, build, core and extras, its own extras aside."""
+    pyproject = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    project = pyproject["project"]
+    lines = [*pyproject["build-system"]["requires"], *project["dependencies"]]
+    for extra in project["optional-dependencies"].values():
+        lines += extra
+    requirements = [Requirement(line) for line in lines]
+    return [req for req in requirements if canonicalize_name(req.name) != project["name"]]
+
+
+def pins():
+    """Return {canonical name: requirement} of constraints.txt."""
+    lines = (ROOT / "constraints.txt").read_text().splitlines()
+    found = [Requirement(line) for line in lines if line and not line.startswith("#")]
+    return {canonicalize_name(requirement.name): requirement for requirement in found}
+
+
+def test_only_ci_knows_where_recordings_lie():
+    # Written in two parts, so that this file does not name the folder itself.
+    folder = "../" + "shared"
+    naming = [
+        str(path.relative_to(ROOT))
+        for path in repository_files()
+        if folder.encode() in path.read_bytes()
+    ]
+    assert naming == [".ci/run"]
+
+
+def test_constraints_pin_exact_versions():
+    for requirement in pins().values():
+        assert re.fullmatch(r"==[0-9][0-9.]*(post[0-9]+)?", str(requirement.specifier)), requirement
+        assert requirement.url is None
+
+
+def test_constraints_agree_with_pyproject():
+    pinned = pins()
+    for requirement in declared_requirements():
+        pin = pinned[canonicalize_name(requirement.name)]
+        (version,) = pin.specifier
+        assert requirement.specifier.contains(version.version), (requirement, pin)
+
+
+def test_constraints_pin_what_the_requirements_need():
+    pinned = pins()
+    waiting = [(req.name, tuple(req.extras)) for req in declared_requirements()]
+    seen, unpinned = set(), set()
+    while waiting:
+        name, extras = waiting.pop()
+        if (canonicalize_name(name), extras) in seen or name.startswith(CUDA_NAMES):
+            continue
+        seen.add((canonicalize_name(name), extras))
+        if canonicalize_name(name) not in pinned:
+            unpinned.add(name)
+        try:
+            needed = metadata.requires(name) or []
+        except metadata.PackageNotFoundError:
+            continue  # an extra that is not installed here; its own pin has been looked for
+        for requirement in map(Requirement, needed):
+            marker = requirement.marker
+            if marker is None or any(marker.evaluate({"extra": e}) for e in ("", *extras)):
+                waiting.append((requirement.name, tuple(requirement.extras)))
+    assert not unpinned
+
+
+@pytest.mark.parametrize("path", PACKAGE_FILES, ids=package_name)
+def test_file_can_be_read_in_one_sitting(path):
+    assert len(path.read_text().splitlines()) <= MAX_LINES
+
+
+@pytest.mark.parametrize("path", PACKAGE_FILES, ids=package_name)
+def test_no_assert_and_no_pickled_arrays(path):
+    for node in ast.walk(ast.parse(path.read_text())):
+        where = f"{path.name}:{getattr(node, 'lineno', 0)}"
+        assert not isinstance(node, ast.Assert), f"{where}: raise an error that says what to do"
+        if isinstance(node, ast.keyword) and node.arg == "allow_pickle":
+            allowed = not (isinstance(node.value, ast.Constant) and node.value.value is False)
+            assert not allowed, f"{where}: an array file must not run code"
+
+
+@pytest.mark.parametrize("path", PACKAGE_FILES, ids=package_name)
+def test_public_classes_have_an_example(path):
+    for node in ast.parse(path.read_text()).body:
+        if not isinstance(node, ast.ClassDef) or node.name.startswith("_"):
+            continue
+        if any(
+            ast.unparse(base).endswith(("Error", "Exception", "Warning")) for base in node.bases
+        ):
+            continue  # an exception's example is the message it carries
+        assert ">>> " in (ast.get_docstring(node) or ""), f"{path.name}: {node.name}"

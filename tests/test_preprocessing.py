@@ -1,0 +1,254 @@
+"""Scaling against scikit-learn's scalers, resampling against true sinusoids.
+
+What every estimator that takes recordings does is in test_common.py.
+"""
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import RobustScaler, StandardScaler
+
+from sklearn_brainlm.exceptions import (
+    AtlasMismatchError,
+    DataQualityWarning,
+    InvalidRecordingError,
+    InvalidRecordingTypeError,
+)
+from sklearn_brainlm.preprocessing import (
+    RecordingScaler,
+    resample_recordings,
+    standardize_recordings,
+)
+
+TRUSTED = {"robust": RobustScaler, "standard": StandardScaler}
+
+
+def center_of(trusted):
+    return trusted.center_ if isinstance(trusted, RobustScaler) else trusted.mean_
+
+
+# --- RecordingScaler -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("method", TRUSTED)
+@pytest.mark.parametrize("baseline", [0, 10_000])
+def test_scaler_is_scikit_learns_on_all_timepoints(recordings, method, baseline):
+    recordings = [recording.astype(np.float64) + baseline for recording in recordings]
+    trusted = TRUSTED[method]().fit(np.concatenate(recordings))
+    scaler = RecordingScaler(method).fit(recordings)
+    np.testing.assert_allclose(scaler.center_, center_of(trusted), rtol=1e-12)
+    np.testing.assert_allclose(scaler.scale_, trusted.scale_, rtol=1e-9)
+    for found, recording in zip(scaler.transform(recordings), recordings, strict=True):
+        assert found.dtype == np.float32 and found.flags.c_contiguous and found.flags.writeable
+        np.testing.assert_allclose(found, trusted.transform(recording), rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize("method", TRUSTED)
+def test_statistics_do_not_depend_on_blocks(monkeypatch, recordings, method):
+    whole = RecordingScaler(method).fit(recordings)
+    monkeypatch.setattr("sklearn_brainlm._statistics._COLUMN_VALUES", 1000)
+    monkeypatch.setattr("sklearn_brainlm._values._BLOCK_VALUES", 50)
+    blocks = RecordingScaler(method).fit(recordings)
+    np.testing.assert_allclose(blocks.center_, whole.center_, rtol=1e-12)
+    np.testing.assert_allclose(blocks.scale_, whole.scale_, rtol=1e-12)
+    for a, b in zip(blocks.transform(recordings), whole.transform(recordings), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize("method", ["robust", "standard", None])
+def test_inverse_transform_brings_recordings_back(recordings, method):
+    scaler = RecordingScaler(method).fit(recordings)
+    back = scaler.inverse_transform(scaler.transform(recordings))
+    for found, recording in zip(back, recordings, strict=True):
+        assert found.dtype == np.float32
+        np.testing.assert_allclose(found, recording, rtol=1e-5, atol=1e-5)
+
+
+def test_none_leaves_values_as_they_are(recordings):
+    scaled = RecordingScaler(None).fit_transform(recordings)
+    for found, recording in zip(scaled, recordings, strict=True):
+        np.testing.assert_array_equal(found, recording)
+        assert not np.shares_memory(found, recording)
+
+
+@pytest.mark.parametrize("method", TRUSTED)
+def test_dead_parcels_are_scaled_to_zero(recordings, method):
+    for recording in recordings:
+        recording[:, 3] = 0
+        recording[:, 7] = 4000.1
+    with pytest.warns(DataQualityWarning, match=r"2 parcels have no spread.*\(3, 7\)"):
+        scaler = RecordingScaler(method).fit(recordings)
+    assert np.flatnonzero(scaler.dead_parcels_).tolist() == [3, 7]
+    assert scaler.scale_[[3, 7]].tolist() == [1, 1]
+    alive = recordings[0].copy()
+    alive[:, 3] = np.arange(len(alive))
+    scaled = scaler.transform([alive])
+    assert not scaled[0][:, [3, 7]].any()
+    back = scaler.inverse_transform(scaled)
+    np.testing.assert_allclose(back[0][:, [3, 7]], [[0, 4000.1]] * len(alive), rtol=1e-6)
+
+
+def test_spikes_in_a_flat_parcel_do_not_explode(recordings):
+    for recording in recordings:
+        recording[:, 0] = 0
+    recordings[0][5, 0] = 1e6  # scikit-learn's RobustScaler returns 1e6 here
+    with pytest.warns(DataQualityWarning, match="no spread"):
+        scaled = RecordingScaler().fit_transform(recordings)
+    assert np.abs(scaled[0]).max() < 10
+
+
+@pytest.mark.parametrize("method", ["robust", "standard", None])
+def test_clip(recordings, method):
+    free = RecordingScaler(method).fit_transform(recordings)
+    with pytest.warns(DataQualityWarning, match=r"clipped at 0.5 in 6 of 6 recordings \(0, 1, 2"):
+        clipped = RecordingScaler(method, clip=0.5).fit_transform(recordings)
+    for a, b in zip(clipped, free, strict=True):
+        np.testing.assert_array_equal(a, b.clip(-0.5, 0.5))
+
+
+def test_clip_is_silent_where_little_is_clipped(recordings):
+    recordings[2][10, 4] = 1e30
+    scaled = RecordingScaler(clip=5.0).fit_transform(recordings)
+    assert scaled[2][10, 4] == 5
+
+
+def test_a_value_beyond_float32_after_scaling_is_named(recordings):
+    scaler = RecordingScaler().fit([recording * 1e-6 for recording in recordings])
+    recordings[2][10, 4] = 1e38
+    with pytest.raises(InvalidRecordingError, match="recording 2 has a value too large.*set clip"):
+        scaler.transform(recordings)
+    with pytest.warns(DataQualityWarning, match="clipped"):
+        RecordingScaler(clip=5).fit([recordings[0] * 1e-6]).transform(recordings)
+
+
+def test_scale_window_is_a_part_of_transform(recordings):
+    scaler = RecordingScaler(clip=3.0).fit(recordings)
+    window = scaler.scale_window(recordings[0][20:50])
+    np.testing.assert_array_equal(window, scaler.transform(recordings)[0][20:50])
+
+
+def test_one_recording_in_a_list_of_one_out(recordings):
+    scaled = RecordingScaler().fit_transform(recordings[0])
+    assert type(scaled) is list and len(scaled) == 1
+    assert scaled[0].shape == recordings[0].shape
+
+
+def test_parcel_names_are_kept_and_compared(recordings):
+    names = [f"parcel {i}" for i in range(12)]
+    frames = [pd.DataFrame(recording, columns=names) for recording in recordings]
+    scaler = RecordingScaler().fit(frames)
+    assert scaler.get_feature_names_out().tolist() == names
+    np.testing.assert_array_equal(scaler.transform(frames)[0], scaler.transform(recordings)[0])
+    with pytest.raises(AtlasMismatchError, match="the parcel order differs"):
+        scaler.transform([frame[names[::-1]] for frame in frames])
+    scaler.fit(recordings)
+    assert not hasattr(scaler, "feature_names_in_")
+    assert scaler.get_feature_names_out().tolist() == [f"x{i}" for i in range(12)]
+
+
+def test_set_output_leaves_recordings_a_list(recordings):
+    pipe = make_pipeline(RecordingScaler(), RecordingScaler("standard"))
+    pipe.set_output(transform="pandas")
+    assert all(type(scaled) is np.ndarray for scaled in pipe.fit_transform(recordings))
+
+
+@pytest.mark.parametrize("parameters", [{"method": "minmax"}, {"clip": 0}, {"clip": -1.0}])
+def test_scaler_parameters_are_checked_in_fit(recordings, parameters):
+    (name,) = parameters
+    with pytest.raises(ValueError, match=f"The '{name}' parameter of RecordingScaler must be"):
+        RecordingScaler(**parameters).fit(recordings)
+
+
+# --- standardize_recordings ----------------------------------------------------------------------
+
+
+def test_standardize_is_scikit_learns_by_recording(recordings):
+    for found, recording in zip(standardize_recordings(recordings), recordings, strict=True):
+        assert found.dtype == np.float32
+        trusted = StandardScaler().fit_transform(recording.astype(np.float64))
+        np.testing.assert_allclose(found, trusted, rtol=1e-5, atol=1e-5)
+
+
+def test_standardize_sets_dead_parcels_to_zero(recordings):
+    recordings[1][:, 5] = 0.1
+    with pytest.warns(DataQualityWarning, match="recording 1: 5"):
+        standardized = standardize_recordings(recordings)
+    assert not standardized[1][:, 5].any()
+    assert standardized[0][:, 5].any()
+
+
+# --- resample_recordings -------------------------------------------------------------------------
+
+
+def sinusoids(n_timepoints, t_r, frequencies, baseline=0.0):
+    """Return sinusoids (n_timepoints, n_frequencies); frequencies in Hz, t_r in seconds."""
+    t = t_r * np.arange(n_timepoints)[:, None]
+    return baseline + np.sin(2 * np.pi * np.asarray(frequencies) * t + np.arange(len(frequencies)))
+
+
+@pytest.mark.parametrize(
+    ("t_r", "new_t_r"), [(0.72, 2.0), (0.735, 0.72), (2.5, 2.0), (1.65, 2.0), (3.0, 2.0), (2, 1)]
+)
+@pytest.mark.parametrize("baseline", [0.0, 10_000.0])
+def test_slow_sinusoids_come_out_as_they_are(t_r, new_t_r, baseline):
+    highest = 0.7 * 0.5 / max(t_r, new_t_r)  # below the Nyquist frequencies of both
+    frequencies = np.array([0.1, 0.4, 1.0]) * highest
+    (found,) = resample_recordings(sinusoids(400, t_r, frequencies, baseline), t_r, new_t_r)
+    assert found.dtype == np.float32
+    assert len(found) == round(400 * t_r / new_t_r)
+    expected = sinusoids(len(found), new_t_r, frequencies, baseline)
+    np.testing.assert_allclose(found[25:-25], expected[25:-25], atol=5e-3)
+
+
+def test_what_is_above_the_new_nyquist_frequency_is_removed():
+    frequencies = [0.05, 0.35, 0.6]  # in Hz; the Nyquist frequency of 2 s is 0.25
+    recording = sinusoids(800, 0.72, frequencies)
+    (found,) = resample_recordings(recording, 0.72, 2.0)
+    spread = found[20:-20].std(axis=0)
+    assert spread[0] == pytest.approx(np.sqrt(0.5), rel=0.02)
+    assert (spread[1:] < 0.01).all()
+    every_third = recording[::3]  # taking timepoints without a filter keeps them, folded
+    assert (every_third.std(axis=0) > 0.5).all()
+
+
+def test_a_line_stays_a_line_to_both_ends():
+    line = np.linspace(100, 140, 200)[:, None] * np.array([1.0, -2.0])
+    (found,) = resample_recordings(line, 2.0, 0.8)
+    expected = np.interp(0.8 * np.arange(len(found)), 2.0 * np.arange(200), line[:, 0])
+    inside = 0.8 * np.arange(len(found)) <= 2.0 * 199
+    np.testing.assert_allclose(found[inside, 0], expected[inside], atol=0.05)
+
+
+def test_one_t_r_a_recording(recordings):
+    t_rs = [2.0, 2.5, 1.5, 2.0, 3.0, 1.0]
+    together = resample_recordings(recordings, t_rs, 2.0)
+    for found, recording, t_r in zip(together, recordings, t_rs, strict=True):
+        (alone,) = resample_recordings([recording], t_r, 2.0)
+        np.testing.assert_array_equal(found, alone)
+        assert len(found) == round(len(recording) * t_r / 2.0)
+    np.testing.assert_array_equal(together[0], recordings[0])
+    assert not np.shares_memory(together[0], recordings[0])
+
+
+@pytest.mark.parametrize(
+    ("t_r", "new_t_r", "error", "words"),
+    [
+        ([2.0, 2.0], 1.0, InvalidRecordingError, "t_r has 2 values for 6 recordings"),
+        (735, 1.0, InvalidRecordingError, "milliseconds"),
+        ([2.0] * 5 + [-1.0], 1.0, InvalidRecordingError, "in seconds.*got -1"),
+        (2.0, np.nan, InvalidRecordingError, "in seconds.*got nan"),
+        (None, 2.0, InvalidRecordingError, "must be given"),
+        (2.0, None, InvalidRecordingError, "must be given"),
+        ("2 s", 2.0, InvalidRecordingTypeError, "one number of seconds, got str"),
+        (0.001, 50.0, InvalidRecordingError, "recording 0 has 100 timepoints.*too short"),
+    ],
+)
+def test_resample_refuses(recordings, t_r, new_t_r, error, words):
+    with pytest.raises(error, match=words):
+        resample_recordings(recordings, t_r, new_t_r)
+
+
+def test_resample_refuses_one_timepoint(recordings):
+    with pytest.raises(InvalidRecordingError, match="recording 0 has 1 timepoints.*too short"):
+        resample_recordings(recordings[0][:1], 1.0, 0.5)
