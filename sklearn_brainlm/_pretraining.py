@@ -4,7 +4,7 @@ from functools import partial
 
 import numpy as np
 from sklearn.base import _fit_context
-from sklearn.utils import check_consistent_length
+from sklearn.utils import check_consistent_length, column_or_1d
 
 from sklearn_brainlm._base import draw_seed
 from sklearn_brainlm._network import NetworkEstimator
@@ -114,15 +114,16 @@ class MaskedAutoencoderEstimator(NetworkEstimator):
         recordings = self._check_X(X, reset=not going_on)
         if groups is None:
             groups = np.arange(len(recordings))
+        groups = column_or_1d(groups)
         check_consistent_length(recordings, groups)
-        groups = np.asarray(groups)
         seed = draw_seed(self.random_state)
         train, valid = self._split_validation(groups, seed)
         if not going_on:
-            vars(self).pop("net_", None)  # a training that is cut short leaves nothing fitted
+            for name in ("net_", "prior_"):  # a training that is cut short leaves nothing fitted
+                vars(self).pop(name, None)
             self.device_ = resolve_device(self.device)
             self._learn_input(recordings)
-        fold_statistics, fold_of = self._fit_prior(recordings, train, groups, keep=going_on)
+        fold_statistics, fold_of = self._fit_prior(recordings, valid, groups, keep=going_on)
         batches = self._masked_batches(recordings, train, valid, fold_of, seed, going_on)
         net = self._train(batches, fold_statistics, seed, going_on)
         seen = {"n_recordings": len(train), "n_timepoints": sum(len(recordings[i]) for i in train)}
@@ -169,7 +170,7 @@ class MaskedAutoencoderEstimator(NetworkEstimator):
                 windows_per_recording=self.windows_per_recording,
                 seed=seed,
             )
-            extras = partial(self._batch_extras, fold_of=fold_of if is_train else None)
+            extras = partial(self._batch_extras, fold_of=fold_of)
             made.append(
                 WindowBatches(
                     self._reader(recordings, extras),
@@ -246,24 +247,25 @@ class MaskedAutoencoderEstimator(NetworkEstimator):
     def _batch_extras(self, recordings, fold_of=None):
         """Return what the network takes beside signals and masks.
 
-        While it trains, a window is reconstructed by a prior that has not seen its recording, so
-        that the network learns what the prior leaves on recordings it does not know.
+        In training and validation, a window is reconstructed by a prior that has not seen its
+        recording, so that the network learns what the prior leaves on recordings it does not know.
         """
         if self.prior is None:
             return {}
         fold = np.full(len(recordings), -1) if fold_of is None else fold_of[recordings]
         return {"fold": fold}
 
-    def _fit_prior(self, recordings, train, groups, *, keep):
-        """Fit the prior on the training recordings; return its folds and those of recordings."""
+    def _fit_prior(self, recordings, valid, groups, *, keep):
+        """Fit the prior on all recordings; return its folds and which each recording is in.
+
+        Nothing is lost by holding recordings out: the loss on them is of a prior without them.
+        """
         if self.prior is None:
             return [], None
-        scaled = [self.scaler_.scale_window(recordings[i]) for i in train]
-        statistics, fold_statistics, folds = cross_fit(scaled, groups[train])
+        scaled = self.scaler_.transform(recordings)  # names a recording with values too large
+        statistics, fold_statistics, fold_of = cross_fit(scaled, groups, valid)
         if not keep:
             self.prior_ = statistics
-        fold_of = np.full(len(recordings), -1)
-        fold_of[train] = folds
         return fold_statistics, fold_of
 
 

@@ -36,7 +36,7 @@ def assign_folds(groups, n_folds=_N_FOLDS):
     return rank * min(n_folds, n_groups) // n_groups
 
 
-def cross_fit(recordings, groups):
+def cross_fit(recordings, groups, held_out):
     """Fit the statistics of recordings, and those without each fold of them.
 
     Parameters
@@ -45,18 +45,25 @@ def cross_fit(recordings, groups):
         Scaled recordings.
     groups : array of shape (n_recordings,)
         Who each recording is of.
+    held_out : int64 array
+        Recordings to validate on. They are a fold of their own.
 
     Returns
     -------
     statistics : dict of arrays
         Of all recordings.
     fold_statistics : list of dict of arrays
-        Without each fold; empty when there is one group only.
+        Without each fold; empty when there is one fold only.
     folds : int64 array of shape (n_recordings,)
-        Fold of each recording, -1 when there is one group only.
+        Fold of each recording, -1 when there is one fold only.
     """
+    groups = np.asarray(groups)
     statistics = vars(fit_statistics(recordings))
-    folds = assign_folds(groups)
+    is_trained = np.ones(len(recordings), dtype=bool)
+    is_trained[held_out] = False
+    folds = np.zeros(len(recordings), dtype=np.int64)
+    folds[is_trained] = assign_folds(groups[is_trained])
+    folds[~is_trained] = folds.max() + 1
     n_folds = folds.max() + 1
     if n_folds == 1:
         return statistics, [], np.full(len(recordings), -1)

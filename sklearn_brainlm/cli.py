@@ -71,7 +71,7 @@ def _build_parser():
     demo.add_argument(
         "--n-subjects", type=_count, default=60, metavar="N", help="of the simulated cohort"
     )
-    demo.add_argument("--max-epochs", type=_count, default=10, metavar="N", help="of pretraining")
+    demo.add_argument("--max-epochs", type=_count, default=5, metavar="N", help="of pretraining")
     demo.add_argument("--random-state", type=int, default=0, metavar="SEED", help="of everything")
     return parser
 

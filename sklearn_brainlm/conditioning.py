@@ -164,8 +164,7 @@ def complete_in_time(
     ]
     shown = np.ascontiguousarray(visible.T, dtype=np.float32)  # (P, T)
 
-    def correlate(field):
-        """Multiply by the covariance of all parcels at all timepoints."""
+    def correlate(field):  # multiplies by the covariance of all parcels at all timepoints
         components = fft.rfft(mixing.T @ field, n_fft, axis=1)
         filtered = components * spectrum
         if cross is not None:
@@ -173,8 +172,7 @@ def complete_in_time(
             filtered[: cross.shape[1]] += (cross @ leading)[:, :, 0].T
         return mixing @ fft.irfft(filtered, n_fft, axis=1)[:, :n_timepoints]
 
-    def precondition(residual):
-        """Solve each pattern of timepoints as if there were no memory."""
+    def precondition(residual):  # solves each pattern of timepoints as if there were no memory
         solved = np.zeros_like(residual)
         for where, inverse in inverses:
             solved[where] = inverse @ residual[where]

@@ -11,35 +11,32 @@ from sklearn.base import clone
 from sklearn.dummy import DummyRegressor
 from sklearn.linear_model import RidgeCV
 from sklearn.metrics import mean_absolute_error, r2_score
-from sklearn.model_selection import GroupKFold
+from sklearn.model_selection import GridSearchCV, GroupKFold, cross_val_predict
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVR
 from sklearn.utils import Bunch
 
-from sklearn_brainlm.exceptions import DataQualityWarning, InvalidRecordingError
+from sklearn_brainlm._cohorts import load_cohort, simulate_cohort
+from sklearn_brainlm.exceptions import DataQualityWarning
+from sklearn_brainlm.metrics import masked_r2
 from sklearn_brainlm.plotting import plot_loss_curve, plot_reconstruction
 
-N_FOLDS = 5
-MIN_RECORDINGS = 10
+N_FOLDS = 3
+MASK_RATIOS = (0.2, 0.75, 0.9)
+MAX_RECONSTRUCTED = 20  # held-out recordings whose reconstruction is scored
+BRAINLM = "BrainLM + SVR"
 
-# The simulated cohort: small enough for two minutes on two cores.
-SIMULATED = {"n_timepoints": 150, "t_r": 2.0, "atlas": 40}
+# Windows and masks, the same for everything that reconstructs.
+WINDOWS = {"window_length": 60, "patch_length": 20}
 
-# A small model: seconds a fold. The defaults of BrainLMTransformer are for real work.
+# Half the width of the defaults, and a third of their epochs: seconds a fold.
 SMALL = {
-    "window_length": 60,
-    "patch_length": 20,
+    **WINDOWS,
     "embed_dim": 32,
-    "depth": 2,
-    "n_heads": 4,
     "mlp_dim": 64,
     "decoder_embed_dim": 32,
-    "decoder_depth": 1,
-    "decoder_n_heads": 4,
     "decoder_mlp_dim": 64,
-    "batch_size": 16,
-    "lr": 3e-3,
 }
 
 
@@ -50,7 +47,7 @@ def run_demo(
     output="demo_output",
     max_recordings=200,
     n_subjects=60,
-    max_epochs=10,
+    max_epochs=5,
     random_state=0,
 ):
     """Pretrain, embed and predict under cross-validation, and print it beside simpler methods.
@@ -68,7 +65,7 @@ def run_demo(
         Recordings of the folder to use, drawn with the seed.
     n_subjects : int, default=60
         Subjects to simulate.
-    max_epochs : int, default=10
+    max_epochs : int, default=5
         Epochs of pretraining in every fold.
     random_state : int, default=0
         Seed of everything.
@@ -78,6 +75,7 @@ def run_demo(
     result : :class:`sklearn.utils.Bunch`
         - ``predictions`` : dict of method to array of shape (n_recordings,), out of fold
         - ``cpu_seconds`` : dict of method to float
+        - ``masked_r2`` : dict of method to list of float, one a ratio of ``MASK_RATIOS``
         - ``y`` : array of shape (n_recordings,), the target
         - ``figures`` : list of paths
 
@@ -88,120 +86,67 @@ def run_demo(
     """
     output = Path(output)
     output.mkdir(parents=True, exist_ok=True)
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), tempfile.TemporaryDirectory() as cache:
         # Others' warnings are for those who write code; what is wrong with recordings is shown.
         warnings.simplefilter("ignore")
         warnings.simplefilter("once", DataQualityWarning)
         warnings.showwarning = lambda message, *_, **__: _say("Note", str(message))
         print("sklearn-brainlm demo: what recordings of the brain say about", target, "\n")
-        if recordings is not None:
-            cohort = _load(recordings, target, max_recordings, random_state)
-            return _compare(cohort, target, output, max_epochs, random_state)
-        # Every fold masks the same images. The cache goes with the run: it knows images by path,
-        # and the next run may write others there.
-        with tempfile.TemporaryDirectory() as cache:
-            cohort = _simulate(target, output, n_subjects, random_state, cache)
-            return _compare(cohort, target, output, max_epochs, random_state)
+        if recordings is None:
+            cohort = simulate_cohort(target, output / "images", n_subjects, random_state)
+        else:
+            cohort = load_cohort(recordings, target, max_recordings, random_state)
+        for note in cohort.notes:
+            _say(*note)
+        first_steps = _build_masker(cohort, cache)
+        folds = _split(cohort, target, random_state)
+        methods = _build_methods(cohort, first_steps, max_epochs, random_state)
+        predictions, cpu_seconds, brainlm = _cross_validate(methods, cohort, folds)
+        _print_scores(cohort.y, predictions, cpu_seconds)
+        _say("Verdict", _verdict(cohort.y, predictions))
+        if cohort.truth is not None:
+            _say("Truth", _describe_truth(cohort, folds))
+        train, test = ([cohort.X[index] for index in part] for part in folds[0])
+        if first_steps:
+            train, test = (first_steps[0][1].transform(images) for images in (train, test))
+        scores = _compare_reconstructions(brainlm, train, test[:MAX_RECONSTRUCTED])
+        figures = _draw(brainlm, test[0], cohort, output)
+    return Bunch(
+        predictions=predictions,
+        cpu_seconds=cpu_seconds,
+        masked_r2=scores,
+        y=cohort.y,
+        figures=figures,
+    )
 
 
-def _simulate(target, output, n_subjects, random_state, cache):
-    """Cohort of simulated images, with the masker that reads them."""
+def _build_masker(cohort, cache):
+    """First step of every pipeline that starts at images, with the images read once."""
+    if cohort.labels_img is None:
+        return []
     from nilearn.maskers import MultiNiftiLabelsMasker
 
-    from sklearn_brainlm.datasets import make_cohort
-
-    if target != "age":
-        raise InvalidRecordingError(
-            f"A simulated cohort has no {target!r}, only age. Pass --recordings, or --target age."
-        )
-    _check_counts("The cohort", n_subjects, n_subjects, "subject")
-    images = output / "images"
-    made = make_cohort(n_subjects, random_state=random_state, output_dir=images, **SIMULATED)
-    _say("Recordings", made.description)
-    _say("Images", f"{len(made.images)} 4-D images and their label image in {images}")
-    masker = MultiNiftiLabelsMasker(made.labels_img, standardize=None, memory=cache)
-    return Bunch(
-        X=made.images,
-        y=made.age,
-        groups=made.subjects,
-        held_out="subjects",
-        first_steps=[("masker", masker)],
-        parcel_coords=made.parcel_coords,
-        labels=[f"{network} {index}" for index, network in enumerate(made.labels)],
-        t_r=made.t_r,
-    )
+    # A masker learns nothing from one recording about another, so that folds may share what it
+    # read. The cache goes with the run: it knows images by path, and the next run may write
+    # others there.
+    masker = MultiNiftiLabelsMasker(cohort.labels_img, standardize=None, memory=cache)
+    begun = time.process_time()
+    masker.fit_transform(cohort.X)
+    seconds = time.process_time() - begun
+    _say("Masked", f"in {seconds:.1f} CPU-s, cached for every fold of every method")
+    return [("masker", masker)]
 
 
-def _load(folder, target, max_recordings, random_state):
-    """Cohort of a folder: z-scored recordings with a target, at one repetition time."""
-    from sklearn_brainlm.datasets import load_recordings_folder
-    from sklearn_brainlm.preprocessing import resample_recordings, standardize_recordings
-
-    loaded = load_recordings_folder(folder)
-    y = _read_target(loaded.participants, target)
-    known = np.flatnonzero(np.isfinite(y))
-    n_drawn = min(max_recordings, len(known))
-    rng = np.random.default_rng(random_state)
-    drawn = np.sort(rng.choice(known, size=n_drawn, replace=False))
-    group = "site" if "site" in loaded.participants else "participant_id"
-    groups = loaded.participants[group].astype(str).to_numpy()[drawn]
-    n_groups = len(np.unique(groups))
-    _check_counts(f"{folder}, where {target!r} is known,", n_drawn, n_groups, group)
-    X = [np.asarray(loaded.recordings[index], dtype=np.float32) for index in drawn]
-    t_r = loaded.t_r[drawn]
-    rates = ", ".join(f"{rate:g}" for rate in np.unique(t_r[np.isfinite(t_r)]))
-    _say(
-        "Recordings",
-        f"{n_drawn} of {len(loaded.recordings)} in {folder} (seed {random_state}), "
-        f"{min(map(len, X))} to {max(map(len, X))} timepoints, t_r {rates or 'unknown'} s, "
-        f"{loaded.n_parcels} parcels, {n_groups} {group}s",
-    )
-    one_t_r = None
-    if np.isfinite(t_r).all():
-        one_t_r = float(np.median(t_r))
-        if len(np.unique(t_r)) > 1:
-            X = resample_recordings(X, t_r, one_t_r)
-            _say("Resampled", f"to t_r {one_t_r:g} s, the median")
-    _say("Scaled", "every recording to mean 0 and sd 1 a parcel")
-    return Bunch(
-        X=standardize_recordings(X),
-        y=y[drawn],
-        groups=groups,
-        held_out="whole sites" if group == "site" else "subjects",
-        first_steps=[],
-        parcel_coords=loaded.parcel_coords,
-        labels=[str(label) for label in loaded.parcels["label"]],
-        t_r=one_t_r,
-    )
+def _split(cohort, target, random_state):
+    """Split into folds that share no group."""
+    n_folds = min(N_FOLDS, len(np.unique(cohort.groups)))
+    splitter = GroupKFold(n_folds, shuffle=True, random_state=random_state)
+    low, high = cohort.y.min(), cohort.y.max()
+    _say("Task", f"{target} ({low:.3g} to {high:.3g}), {n_folds} folds, {cohort.held_out} held out")
+    return list(splitter.split(cohort.X, cohort.y, cohort.groups))
 
 
-def _check_counts(source, n_recordings, n_groups, group):
-    """Refuse a cohort too small to be cross-validated."""
-    if n_recordings < MIN_RECORDINGS or n_groups < 2:
-        raise InvalidRecordingError(
-            f"{source} has {n_recordings} recordings of {n_groups} {group}s; cross-validation "
-            f"needs at least {MIN_RECORDINGS} of at least 2. Take more."
-        )
-
-
-def _read_target(participants, target):
-    """Target of every recording as numbers, NaN where missing."""
-    import pandas as pd
-
-    numeric = [name for name in participants if pd.api.types.is_numeric_dtype(participants[name])]
-    if target not in participants:
-        raise InvalidRecordingError(
-            f"participants.tsv has no column {target!r}. Pass --target, one of {numeric}."
-        )
-    if target not in numeric:
-        raise InvalidRecordingError(
-            f"Column {target!r} of participants.tsv is not numeric. Pass --target, one of "
-            f"{numeric}."
-        )
-    return participants[target].to_numpy(dtype=float)
-
-
-def _build_methods(cohort, max_epochs, random_state):
+def _build_methods(cohort, first_steps, max_epochs, random_state):
     """Every method as a pipeline from the cohort's X to a prediction, the simplest first."""
     from nilearn.connectome import ConnectivityMeasure
 
@@ -218,63 +163,59 @@ def _build_methods(cohort, max_epochs, random_state):
     connectivity = ConnectivityMeasure(
         kind="correlation", vectorize=True, discard_diagonal=True, standardize=False
     )
-    svr = ("svr", SVR(kernel="linear"))
+    # With many more features than people, everybody is about as far from everybody else, and an
+    # RBF kernel sees nothing but that: the readout is linear. Its penalty is chosen on the
+    # training recordings, as that of ridge is.
+    svr = GridSearchCV(SVR(kernel="linear"), {"C": np.logspace(-7, -1, 7)}, cv=3)
     return {
         "Dummy (mean)": DummyRegressor(),
         "Connectivity + ridge": Pipeline(
             [
-                *cohort.first_steps,
+                *first_steps,
                 ("connectivity", connectivity),
                 ("scale", StandardScaler()),
                 ("ridge", RidgeCV(np.logspace(0, 6, 13))),
             ]
         ),
-        "BrainLM + SVR": Pipeline([*cohort.first_steps, ("brainlm", brainlm), svr]),
+        BRAINLM: Pipeline(
+            [*first_steps, ("brainlm", brainlm), ("scale", StandardScaler()), ("svr", svr)]
+        ),
     }
 
 
-def _compare(cohort, target, output, max_epochs, random_state):
-    """Cross-validate every method, print the table and save the figures."""
-    n_folds = min(N_FOLDS, len(np.unique(cohort.groups)))
-    folds = list(
-        GroupKFold(n_folds, shuffle=True, random_state=random_state).split(
-            cohort.X, cohort.y, cohort.groups
-        )
-    )
-    low, high = cohort.y.min(), cohort.y.max()
-    _say("Task", f"{target} ({low:.3g} to {high:.3g}), {n_folds} folds, {cohort.held_out} held out")
+def _cross_validate(methods, cohort, folds):
+    """Predict out of fold with every method; return the network of the first fold as well."""
     print()
-    predictions, cpu_seconds, first_fitted = {}, {}, {}
-    for name, model in _build_methods(cohort, max_epochs, random_state).items():
+    predictions, cpu_seconds, networks = {}, {}, []
+    for name, model in methods.items():
         print(f"  {name:<22}", end="", flush=True)
         begun = time.process_time()
         predictions[name] = np.full(len(cohort.y), np.nan)
         for train, test in folds:
-            fitted = clone(model).fit([cohort.X[index] for index in train], cohort.y[train])
+            # Two recordings of a person must not be on both sides of a validation either.
+            groups = {"brainlm__groups": cohort.subjects[train]} if name == BRAINLM else {}
+            fitted = clone(model)
+            fitted.fit([cohort.X[index] for index in train], cohort.y[train], **groups)
             predictions[name][test] = fitted.predict([cohort.X[index] for index in test])
-            first_fitted.setdefault(name, fitted)
+            if name == BRAINLM:
+                networks.append(fitted["brainlm"])
             print(".", end="", flush=True)
         cpu_seconds[name] = time.process_time() - begun
         print(f" {cpu_seconds[name]:6.1f} CPU-s")
-    _print_scores(cohort.y, predictions, cpu_seconds)
-    print()
-    _say("Verdict", _verdict(cohort.y, predictions))
-
-    figures = _look_inside(first_fitted["BrainLM + SVR"], cohort, folds[0][1], output)
-    return Bunch(predictions=predictions, cpu_seconds=cpu_seconds, y=cohort.y, figures=figures)
+    return predictions, cpu_seconds, networks[0]
 
 
 def _print_scores(y, predictions, cpu_seconds):
     """Print one line a method."""
-    print(f"\n  {'method':<22}{'R2':>8}{'error':>9}{'r':>8}{'CPU-s':>9}")
-    print("  " + "-" * 54)
+    print(f"\n  {'Predicted':<30}{'R2':>8}{'error':>9}{'r':>8}{'CPU-s':>9}")
+    print("  " + "-" * 64)
     for name, predicted in predictions.items():
         error = mean_absolute_error(y, predicted)
         # The mean of the other folds is nearly constant: a correlation with it says nothing.
         r = "-" if name.startswith("Dummy") else f"{np.corrcoef(y, predicted)[0, 1]:.2f}"
         row = f"{r2_score(y, predicted):>8.2f}{error:>9.2f}{r:>8}{cpu_seconds[name]:>9.1f}"
-        print(f"  {name:<22}{row}")
-    print("  Out of fold, all folds together. error: mean absolute error, in the target's unit.")
+        print(f"  {name:<30}{row}")
+    print("  Out of fold, all folds together. error: mean absolute error, in the target's unit.\n")
 
 
 def _verdict(y, predictions):
@@ -300,22 +241,55 @@ def _clearly_lower(losses, others):
     return difference.mean() + 2 * difference.std(ddof=1) / np.sqrt(len(difference)) < 0
 
 
-def _look_inside(pipeline, cohort, held_out, output):
-    """Score and draw how the first fold's network reconstructs recordings it has not seen."""
-    brainlm = pipeline["brainlm"]
-    X = [cohort.X[index] for index in held_out]
-    if cohort.first_steps:
-        X = pipeline["masker"].transform(X)
-    masked_r2 = brainlm.score(X)
-    _say("Masked R2", f"{masked_r2:.2f} on held-out recordings; 0 is the mean of what was masked")
+def _describe_truth(cohort, folds):
+    """Say what a method could reach that knew where to look, and without noise."""
+    ridge = RidgeCV(np.logspace(-2, 4, 13))
+    r2 = r2_score(cohort.y, cross_val_predict(ridge, cohort.truth, cohort.y, cv=folds))
+    return (
+        f"Ridge on the simulated strengths of the {cohort.truth.shape[1]} connections that depend "
+        f"on age, which no method is told, has R2 {r2:.2f} in the same folds."
+    )
 
+
+def _compare_reconstructions(brainlm, train, test):
+    """Score how recordings that nobody has seen are filled in, and print one line a method."""
+    from sklearn_brainlm import GaussianReconstructor
+
+    gaussian = GaussianReconstructor(**WINDOWS, temporal=False, adaptive=False)
+    adaptive = GaussianReconstructor(**WINDOWS)
+    methods = {
+        "Gaussian": gaussian.fit(train),
+        "Adaptive space-time Gaussian": adaptive.fit(train),
+        "BrainLM": brainlm,
+    }
+    scores = {"Mean": []}
+    for ratio in MASK_RATIOS:
+        for name, model in methods.items():
+            made = model.reconstruct(test, mask_ratio=ratio)  # with the same masks
+            true, masked = ([window[key] for window in made] for key in ("true", "masked"))
+            scores.setdefault(name, []).append(
+                masked_r2(true, [window.predicted for window in made], masked)
+            )
+        # Scaling makes the mean of the training recordings 0.
+        scores["Mean"].append(masked_r2(true, [np.zeros_like(values) for values in true], masked))
+    ratios = "".join(f"{ratio:>8.0%}" for ratio in MASK_RATIOS)
+    print(f"\n  {'R2 of what was masked':<30}{ratios}")
+    print("  " + "-" * (30 + len(ratios)))
+    for name, row in scores.items():
+        print(f"  {name:<30}" + "".join(f"{r2:>8.3f}" for r2 in row))
+    print(f"  {len(test)} held-out recordings of the first fold. 0: their own mean; 1: exact.\n")
+    return scores
+
+
+def _draw(brainlm, recording, cohort, output):
+    """Save the figures: how the network learned, and what it fills in."""
     loss = plot_loss_curve(brainlm.history_)
     loss.set_title("Pretraining of the first fold")
-    (shown,) = brainlm.reconstruct(X[:1])
+    (shown,) = brainlm.reconstruct([recording], mask_ratio=0.75)
     traces = plot_reconstruction(
         shown.true, shown.predicted, shown.masked, t_r=cohort.t_r, labels=cohort.labels
     )
-    traces.set_title("A held-out recording", loc="right")
+    traces.set_title("A held-out recording, 75% masked", loc="right")
     figures = [output / "loss_curve.png", output / "reconstruction.png"]
     for axes, figure in zip((loss, traces), figures, strict=True):
         axes.figure.savefig(figure, dpi=150)

@@ -96,6 +96,14 @@ class ReconstructionNet(NeuralNet):
             callbacks.append(("stopping", Stopping(self.patience)))
         return callbacks
 
+    def get_params_for_optimizer(self, prefix, named_parameters):
+        """Let AdamW update all weights by one kernel, several times faster than one by one."""
+        args, kwargs = super().get_params_for_optimizer(prefix, named_parameters)
+        fusible = torch.device(self.device).type in ("cpu", "cuda")
+        if self.optimizer is torch.optim.AdamW and fusible and "foreach" not in kwargs:
+            kwargs.setdefault("fused", True)
+        return args, kwargs
+
     def partial_fit(self, X, y=None, classes=None, **fit_params):
         """Train for `max_epochs` more epochs.
 

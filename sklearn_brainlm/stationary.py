@@ -17,7 +17,7 @@ __all__ = ["GaussianStatistics", "fit_statistics"]
 class GaussianStatistics:
     """What the closed form knows of a group of recordings.
 
-    Parameters
+    Attributes
     ----------
     covariance : float32 array of shape (P, P)
         Second moments of the scaled recordings over all timepoints.

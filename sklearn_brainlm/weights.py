@@ -53,7 +53,7 @@ def save_weights(path, config, arrays, *, card=None):
     """
     folder = Path(path)
     _check_finite(folder, arrays)
-    content = save({name: np.ascontiguousarray(array) for name, array in arrays.items()})
+    content = save({name: np.asarray(array, order="C") for name, array in arrays.items()})
     config = {
         **config,
         "format": _FORMAT,

@@ -39,8 +39,8 @@ RECORDING_ESTIMATORS = [
     BrainLMTransformer(**SMALL),
 ]
 
-# Adapted estimator -> number of checks scikit-learn 1.9.1 generates for it. A transformer would have
-# one more, were its embeddings of the dtype of X: check_transformer_preserve_dtypes.
+# Adapted estimator -> number of checks scikit-learn 1.9.1 generates for it. A transformer has one
+# less than others, check_transformer_preserve_dtypes: its embeddings are float32, whatever X is.
 ADAPTED_ESTIMATORS = [
     (RowScaler(), 46),
     (RowReconstructor(**WINDOWS), 41),

@@ -18,6 +18,7 @@ ARRAYS = {
     "float64": np.array([np.pi]),
     "bool": np.array([True, False]),
     "int64": np.array([[1], [2]]),
+    "scalar": np.array(0.5, np.float32),
     "empty": np.zeros((0, 3), np.float32),
     "fortran": np.asfortranarray(np.arange(6.0).reshape(2, 3)),
 }
@@ -38,7 +39,7 @@ def test_round_trip(folder):
     assert {name: config[name] for name in CONFIG} == CONFIG
     assert set(arrays) == set(ARRAYS)
     for name, array in ARRAYS.items():
-        assert arrays[name].dtype == array.dtype
+        assert (arrays[name].dtype, arrays[name].shape) == (array.dtype, array.shape)
         np.testing.assert_array_equal(arrays[name], array)
     found = sorted(path.name for path in folder.iterdir())
     assert found == ["README.md", "config.json", "model.safetensors"]  # and nothing half written

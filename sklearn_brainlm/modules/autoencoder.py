@@ -4,11 +4,12 @@ import torch
 from torch import nn
 
 from sklearn_brainlm.modules.blocks import NORM_EPS
+from sklearn_brainlm.modules.choices import check_choice
 from sklearn_brainlm.modules.decoder import CrossDecoder, FullDecoder
 from sklearn_brainlm.modules.embeddings import ParcelEmbedding, TokenPositions
 from sklearn_brainlm.modules.encoder import FactorisedEncoder, FullEncoder
 from sklearn_brainlm.modules.masking import take_tokens
-from sklearn_brainlm.modules.patching import grid_shape, patchify
+from sklearn_brainlm.modules.patching import grid_shape, patchify, row_means
 
 
 class MaskedAutoencoder(nn.Module):
@@ -58,8 +59,7 @@ class MaskedAutoencoder(nn.Module):
     Raises
     ------
     ValueError
-        If `attention`, `decoder`, `position`, `head`, `parcel_embedding` or `norm` is unknown, or sizes do not
-        fit one another.
+        If a choice is unknown, or sizes do not fit one another.
 
     Notes
     -----
@@ -107,10 +107,9 @@ class MaskedAutoencoder(nn.Module):
         gradient_checkpointing=False,
     ):
         super().__init__()
-        _check_choice("attention", attention, ("full", "factorised"))
-        _check_choice("decoder", decoder, ("full", "cross"))
-        _check_choice("position", position, ("parcel", "image"))
-        _check_choice("head", head, ("mlp", "linear"))
+        check_choice("attention", attention, ("full", "factorised"))
+        check_choice("decoder", decoder, ("full", "cross"))
+        check_choice("position", position, ("parcel", "image"))
         self.n_parcels = n_parcels
         self.patch_length = patch_length
         self.parcels_per_patch = parcels_per_patch
@@ -124,7 +123,10 @@ class MaskedAutoencoder(nn.Module):
         self.register_buffer("parcel_order", parcel_order, persistent=False)
         row_coords = None
         if parcel_coords is not None:
-            row_coords = _row_coords(parcel_coords, parcel_order, n_parcels, parcels_per_patch)
+            shape = tuple(torch.as_tensor(parcel_coords).shape)
+            if shape != (n_parcels, 3):
+                raise ValueError(f"parcel_coords has shape {shape}, expected ({n_parcels}, 3).")
+            row_coords = row_means(parcel_coords, parcels_per_patch, parcel_order)
 
         def positions(dim):
             """Build the positions of the encoder or of the decoder."""
@@ -142,15 +144,15 @@ class MaskedAutoencoder(nn.Module):
         else:
             similarity = None
             if parcel_similarity is not None:
-                similarity = _row_similarity(parcel_similarity, parcel_order, parcels_per_patch)
+                similarity = row_means(parcel_similarity, parcels_per_patch, parcel_order).T
+                similarity = row_means(similarity, parcels_per_patch, parcel_order).T
             self.encoder = FactorisedEncoder(*encoder_size, similarity, gradient_checkpointing)
         self.encoder_norm = nn.LayerNorm(embed_dim, eps=NORM_EPS)
 
         decoder_size = (decoder_embed_dim, decoder_depth, decoder_n_heads, decoder_mlp_dim)
-        choices = {"norm": norm, "token_conv": token_conv, "head": head, "dropout": dropout}
-        choices["gradient_checkpointing"] = gradient_checkpointing
+        choices = (norm, token_conv, head, dropout, gradient_checkpointing)
         self.decoder = (FullDecoder if decoder == "full" else CrossDecoder)(
-            embed_dim, *decoder_size, patch_size, positions(decoder_embed_dim), **choices
+            embed_dim, *decoder_size, patch_size, positions(decoder_embed_dim), *choices
         )
         self.dropout = nn.Dropout(dropout)
         self._init_weights()
@@ -324,30 +326,3 @@ class MaskedAutoencoder(nn.Module):
     def _n_columns(self, signals):
         """Count the patch columns of windows."""
         return grid_shape(self.n_parcels, signals.shape[2], self.patch_length)[1]
-
-
-def _check_choice(name, choice, choices):
-    """Refuse a choice that does not exist."""
-    if choice not in choices:
-        raise ValueError(f"{name}={choice!r} is unknown: use one of {', '.join(choices)}.")
-
-
-def _row_coords(parcel_coords, parcel_order, n_parcels, parcels_per_patch):
-    """Average the coordinates of the parcels of each row, in the model's order."""
-    coords = torch.as_tensor(parcel_coords, dtype=torch.float32)
-    if coords.shape != (n_parcels, 3):
-        raise ValueError(
-            f"parcel_coords has shape {tuple(coords.shape)}, expected ({n_parcels}, 3)."
-        )
-    if parcel_order is not None:
-        coords = coords[parcel_order]
-    return torch.stack([row.mean(0) for row in coords.split(parcels_per_patch)])
-
-
-def _row_similarity(parcel_similarity, parcel_order, parcels_per_patch):
-    """Average the similarities between the parcels of each pair of rows."""
-    similarity = torch.as_tensor(parcel_similarity, dtype=torch.float32)
-    if parcel_order is not None:
-        similarity = similarity[parcel_order][:, parcel_order]
-    rows = torch.stack([rows.mean(0) for rows in similarity.split(parcels_per_patch)])
-    return torch.stack([rows.mean(1) for rows in rows.split(parcels_per_patch, dim=1)], dim=1)

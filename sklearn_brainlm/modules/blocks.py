@@ -5,6 +5,7 @@ from torch import nn
 from torch.utils.checkpoint import checkpoint
 
 from sklearn_brainlm.modules.attention import Attention
+from sklearn_brainlm.modules.choices import check_choice
 from sklearn_brainlm.modules.masking import take_tokens
 
 NORM_EPS = 1e-12
@@ -70,8 +71,7 @@ class Block(nn.Module):
         norm_eps=NORM_EPS,
     ):
         super().__init__()
-        if norm not in ("pre", "post"):
-            raise ValueError(f"norm={norm!r} is unknown: use 'pre' or 'post'.")
+        check_choice("norm", norm, ("pre", "post"))
         self.norm = norm
         self.attention = Attention(embed_dim, n_heads, token_conv)
         self.attention_norm = nn.LayerNorm(embed_dim, eps=norm_eps)

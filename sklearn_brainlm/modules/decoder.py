@@ -4,6 +4,7 @@ import torch
 from torch import nn
 
 from sklearn_brainlm.modules.blocks import NORM_EPS, Block, CrossBlock, run_block
+from sklearn_brainlm.modules.choices import check_choice
 from sklearn_brainlm.modules.masking import put_tokens
 
 
@@ -56,6 +57,7 @@ class FullDecoder(nn.Module):
         gradient_checkpointing=False,
     ):
         super().__init__()
+        check_choice("head", head, ("mlp", "linear"))
         self.gradient_checkpointing = gradient_checkpointing
         self.embedding = nn.Linear(encoder_dim, embed_dim)
         self.mask_token = nn.Parameter(torch.zeros(1, 1, embed_dim))

@@ -6,6 +6,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from sklearn_brainlm.modules.choices import check_choice
+
 
 def time_code(n_columns, embed_dim):
     """Encode patch columns as interleaved sines and cosines.
@@ -85,10 +87,7 @@ class ParcelEmbedding(nn.Module):
 
     def __init__(self, embed_dim, parcel_coords=None, kind="xyz", n_rows=None, xyz_scale=1.0):
         super().__init__()
-        if kind not in ("xyz", "learned", "both"):
-            raise ValueError(
-                f"parcel_embedding={kind!r} is unknown: use 'xyz', 'learned' or 'both'."
-            )
+        check_choice("parcel_embedding", kind, ("xyz", "learned", "both"))
         self.xyz = self.table = None
         if kind != "learned":
             if parcel_coords is None:

@@ -39,9 +39,7 @@ class FullEncoder(nn.ModuleList):
         token_conv=None,
         gradient_checkpointing=False,
     ):
-        super().__init__(
-            Block(embed_dim, n_heads, mlp_dim, norm, token_conv) for _ in range(depth)
-        )
+        super().__init__(Block(embed_dim, n_heads, mlp_dim, norm, token_conv) for _ in range(depth))
         self.gradient_checkpointing = gradient_checkpointing
 
     def forward(self, cls_token, tokens, ids_keep, n_rows, n_columns, attentions=None):

@@ -1,5 +1,6 @@
 """Windows to patches and back."""
 
+import torch
 from torch.nn import functional as F
 
 
@@ -22,7 +23,6 @@ def patchify(signals, patch_length, parcels_per_patch=1):
 
     Examples
     --------
-    >>> import torch
     >>> patchify(torch.arange(6.0).reshape(1, 2, 3), patch_length=2)
     tensor([[[0., 1.],
              [2., 0.],
@@ -85,3 +85,26 @@ def grid_shape(n_parcels, n_timepoints, patch_length, parcels_per_patch=1):
         Both rounded up.
     """
     return -(-n_parcels // parcels_per_patch), -(-n_timepoints // patch_length)
+
+
+def row_means(values, parcels_per_patch, parcel_order=None):
+    """Average what belongs to parcels over the parcels of each token row.
+
+    Parameters
+    ----------
+    values : array of shape (P, ...)
+        One value, or array, a parcel.
+    parcels_per_patch : int
+        Parcels in a patch.
+    parcel_order : int64 tensor of shape (P,), optional
+        The order in which parcels are grouped into rows; as they come when None.
+
+    Returns
+    -------
+    means : float32 tensor of shape (R, ...)
+        The last row may have fewer parcels.
+    """
+    values = torch.as_tensor(values, dtype=torch.float32)
+    if parcel_order is not None:
+        values = values[parcel_order]
+    return torch.stack([row.mean(0) for row in values.split(parcels_per_patch)])

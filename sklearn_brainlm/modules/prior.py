@@ -178,7 +178,8 @@ class GaussianPrior(nn.Module):
         for step in range(2):
             covariance = mixing @ mixing.T
             completed = complete_columns(covariance, columns, visible, ridge[step])
-            change = self._change(group, step, second_moment(*completed, n_recorded), weight, powers)
+            moment = second_moment(*completed, n_recorded)
+            change = self._change(group, step, moment, weight, powers)
             mixing = group.colouring @ (identity + change / 2)
 
         spectrum, cross_spectrum, frequency_knots = self._spectra(group, signals.shape[1])

@@ -160,9 +160,10 @@ def complete_window(mixing, spectrum, cross_spectrum, ridge, signals, visible, s
         Conditional mean in the place of hidden values.
     """
     with torch.no_grad():
-        lower = _factor(mixing @ mixing.T, visible, ridge)
-    predicted = _Conditional.apply(
-        mixing, spectrum, cross_spectrum, ridge, signals, shown, lower, n_iterations
+        # Inverted once: dozens of products follow, each cheaper than two triangular solves.
+        inverse = torch.cholesky_inverse(_factor(mixing @ mixing.T, visible, ridge))
+    predicted, _ = _Conditional.apply(
+        mixing, spectrum, cross_spectrum, ridge, signals, shown, inverse, n_iterations
     )
     return torch.where(shown > 0, signals, predicted)
 
@@ -176,40 +177,30 @@ class _Conditional(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(mixing, spectrum, cross_spectrum, ridge, signals, shown, lower, n_iterations):
+    def forward(mixing, spectrum, cross_spectrum, ridge, signals, shown, inverse, n_iterations):
         """Solve for the weights of the visible values and apply them."""
         weights = _solve(
-            mixing, spectrum, cross_spectrum, ridge, shown * signals, shown, lower, n_iterations
+            mixing, spectrum, cross_spectrum, ridge, shown * signals, shown, inverse, n_iterations
         )
-        return _correlate(mixing, spectrum, cross_spectrum, weights)
+        return _correlate(mixing, spectrum, cross_spectrum, weights), weights
 
     @staticmethod
     def setup_context(ctx, inputs, output):
-        """Keep what the backward pass needs; the weights are solved for again there."""
-        ctx.save_for_backward(*inputs[:-1])
-        ctx.n_iterations = inputs[-1]
+        """Keep what the backward pass needs."""
+        mixing, spectrum, cross_spectrum, ridge, _, shown, inverse, ctx.n_iterations = inputs
+        _, weights = output
+        ctx.mark_non_differentiable(weights)
+        ctx.save_for_backward(mixing, spectrum, cross_spectrum, ridge, shown, inverse, weights)
 
     @staticmethod
-    def backward(ctx, gradient):
+    def backward(ctx, gradient, _):
         """Differentiate the exact solution."""
-        mixing, spectrum, cross_spectrum, ridge, signals, shown, lower = ctx.saved_tensors
-
-        def solve(field):
-            """Solve for the weights of a field on the visible values."""
-            return _solve(
-                mixing,
-                spectrum,
-                cross_spectrum,
-                ridge,
-                shown * field,
-                shown,
-                lower,
-                ctx.n_iterations,
-            )
-
+        mixing, spectrum, cross_spectrum, ridge, shown, inverse, weights = ctx.saved_tensors
         gradient = gradient * (1 - shown)
-        weights = solve(signals)
-        adjoint = solve(_correlate(mixing, spectrum, cross_spectrum, gradient))
+        adjoint = shown * _correlate(mixing, spectrum, cross_spectrum, gradient)
+        adjoint = _solve(
+            mixing, spectrum, cross_spectrum, ridge, adjoint, shown, inverse, ctx.n_iterations
+        )
         with torch.enable_grad():
             inputs = [x.detach().requires_grad_() for x in (mixing, spectrum, cross_spectrum)]
             image = _correlate(*inputs, weights)
@@ -230,14 +221,14 @@ def _correlate(mixing, spectrum, cross_spectrum, field):
     return mixing @ torch.fft.irfft(filtered, n_fft, dim=1)[:, :n_timepoints]
 
 
-def _solve(mixing, spectrum, cross_spectrum, ridge, field, shown, lower, n_iterations):
+def _solve(mixing, spectrum, cross_spectrum, ridge, field, shown, inverse, n_iterations):
     """Solve ``(K + ridge) weights = field`` on the visible values, by conjugate gradients."""
-    n_columns = len(lower)
+    n_columns = len(inverse)
 
     def precondition(residual):
         """Solve each patch column as if there were no memory."""
         columns = residual.unflatten(1, (n_columns, -1)).transpose(0, 1)
-        return torch.cholesky_solve(columns, lower).transpose(0, 1).flatten(1) * shown
+        return (inverse @ columns).transpose(0, 1).flatten(1) * shown
 
     residual = field
     weights = torch.zeros_like(field)
@@ -260,7 +251,9 @@ def _factor(covariance, visible, ridge):
     """Factor the covariance of the visible parcels plus a ridge; hidden ones get a one."""
     diagonal = ridge * visible + (1 - visible)
     kept = covariance * visible[:, :, None] * visible[:, None]
-    return torch.linalg.cholesky(kept + torch.diag_embed(diagonal))
+    lower, failed = torch.linalg.cholesky_ex(kept + torch.diag_embed(diagonal))
+    # Not a number rather than an error of torch: the loss then says that training diverged.
+    return torch.where(failed[:, None, None] > 0, torch.nan, lower)
 
 
 def _wrap(forwards, backwards, n_fft):

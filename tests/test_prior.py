@@ -1,0 +1,261 @@
+"""The closed form inside the network: against NumPy's, its gradients, its folds, what it learns.
+
+Not here: NumPy's own against dense algebra (test_gaussian.py), the network around it
+(test_informed.py).
+"""
+
+import numpy as np
+import pytest
+import torch
+
+from sklearn_brainlm._prior import assign_folds, cross_fit
+from sklearn_brainlm.conditioning import adapt_mixing, complete_in_time, visible_patterns
+from sklearn_brainlm.modules import GaussianPrior
+from sklearn_brainlm.modules.stationary import Statistics, complete_window
+from sklearn_brainlm.preprocessing import standardize_recordings
+from sklearn_brainlm.stationary import fit_statistics
+
+RIDGE = 0.15
+L, C = 10, 4  # timepoints of a patch, patch columns of a window
+
+
+@pytest.fixture
+def scaled(recordings):
+    return standardize_recordings(recordings)
+
+
+@pytest.fixture
+def statistics(scaled):
+    return fit_statistics(scaled[:4], n_lags=12, n_cross_components=5, n_cross_lags=6)
+
+
+@pytest.fixture
+def signals(scaled):
+    """Windows (2, P, T) of recordings that the statistics do not know."""
+    return torch.from_numpy(np.stack([x[: L * C].T for x in scaled[4:]]))
+
+
+def draw_visible(n_windows=2, n_parcels=12, part=0.4, seed=0):
+    """Draw visible patches (B, P, C); nothing at all is visible in the second column."""
+    visible = torch.from_numpy(np.random.default_rng(seed).random((n_windows, n_parcels, C)) < part)
+    visible[:, :, 1] = False
+    return visible
+
+
+def hide(visible):
+    """Mark the hidden values (B, P, T) of patches."""
+    return ~visible.repeat_interleave(L, dim=2)
+
+
+def disturb(prior):
+    """Move every parameter away from the closed form."""
+    generator = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for parameter in prior.parameters():
+            parameter += 0.01 * torch.randn(parameter.shape, generator=generator)
+    return prior
+
+
+# --- the closed form -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("training", [False, True])
+@pytest.mark.parametrize("n_recorded", [L * C, L * C - 7])
+def test_fresh_prior_is_the_closed_form_of_numpy(statistics, signals, n_recorded, training):
+    visible = draw_visible()
+    recorded = (torch.arange(L * C) < n_recorded).expand(2, -1)
+    prior = GaussianPrior(vars(statistics)).train(training)
+    filled = prior(signals * recorded[:, None], visible, recorded).detach().numpy()
+    for made, window, hidden in zip(filled, signals.numpy(), hide(visible).numpy(), strict=True):
+        window, shown = window.T[:n_recorded], ~hidden.T[:n_recorded]
+        patterns = visible_patterns(shown)
+        mixing = adapt_mixing(statistics, window, patterns, RIDGE)
+        expected = complete_in_time(statistics, mixing, window, shown, patterns, RIDGE)
+        np.testing.assert_allclose(made.T[:n_recorded], expected, atol=1e-4)
+
+
+def test_hidden_and_unrecorded_values_are_not_looked_at(statistics, signals):
+    visible, recorded = draw_visible(), (torch.arange(L * C) < 35).expand(2, -1)
+    prior = disturb(GaussianPrior(vars(statistics)))
+    unseen = hide(visible) | ~recorded[:, None]
+    changed = torch.where(unseen, 1e6, signals)
+    with torch.no_grad():
+        first, second = (prior(x, visible, recorded) for x in (signals, changed))
+    assert torch.equal(first[unseen], second[unseen])
+    assert torch.equal(first[~unseen], signals[~unseen])
+
+
+def test_windows_of_a_batch_are_independent(statistics, signals):
+    visible = draw_visible()
+    prior = disturb(GaussianPrior(vars(statistics)))
+    with torch.no_grad():
+        together = prior(signals, visible)
+        alone = torch.cat([prior(signals[i : i + 1], visible[i : i + 1]) for i in range(2)])
+    assert torch.equal(together, alone)
+
+
+def test_solution_is_that_of_dense_algebra_and_so_is_its_gradient():
+    """Against finite differences in double precision, with timepoints that were not recorded."""
+    rng = np.random.default_rng(0)
+    group = fit_statistics(
+        [rng.standard_normal((50, 4)).cumsum(0).astype(np.float32) for _ in range(2)],
+        n_lags=5,
+        n_cross_components=3,
+        n_cross_lags=3,
+    )
+    group = Statistics(**vars(group)).double()
+    spectrum, cross_spectrum = (x.detach() for x in group.spectra(group.n_fft(12)))
+    signals = torch.from_numpy(rng.standard_normal((4, 12)))
+    visible = torch.tensor([[1, 0, 1, 1], [0, 0, 0, 0], [0, 1, 0, 1]]).double()  # (C, P)
+    shown = visible.T.repeat_interleave(4, dim=1)
+    shown[:, -2:] = 0
+
+    def complete(mixing, spectrum, scale, ridge):
+        cross = scale * cross_spectrum
+        return complete_window(mixing, spectrum, cross, ridge, signals, visible, shown, 60)
+
+    inputs = [
+        torch.from_numpy(rng.standard_normal((4, 4))) + 2 * torch.eye(4),
+        spectrum,
+        torch.tensor(0.5).double(),
+        torch.tensor(0.2).double(),
+    ]
+    assert torch.autograd.gradcheck(complete, [x.requires_grad_() for x in inputs])
+
+    mixing, spectrum, scale, ridge = (x.detach() for x in inputs)
+    lags = torch.fft.irfft(torch.diag_embed(spectrum.T) + scale * cross_spectrum, dim=0)
+    places = torch.arange(12)
+    between = mixing @ lags[(places[:, None] - places) % len(lags)] @ mixing.T  # (T, T, P, P)
+    whole = between.permute(2, 0, 3, 1).reshape(48, 48)
+    v = shown.flatten() > 0
+    weights = torch.linalg.solve(
+        whole[v][:, v] + ridge * torch.eye(int(v.sum())), signals.flatten()[v]
+    )
+    filled = complete(mixing, spectrum, scale, ridge).flatten()
+    torch.testing.assert_close(filled[~v], whole[~v][:, v] @ weights)
+
+
+def test_dead_parcels_and_hardly_any_parcels(scaled):
+    dead = [x * (np.arange(12) != 3) for x in scaled]
+    for X in (dead, [x[:, :1] for x in scaled], [x[:, :2] for x in scaled]):
+        X = [np.ascontiguousarray(x, dtype=np.float32) for x in X]
+        prior = disturb(GaussianPrior(vars(fit_statistics(X))))
+        signals = torch.from_numpy(X[0][: L * C].T[None].copy())
+        visible = draw_visible(1, X[0].shape[1])
+        prior(signals, visible).square().sum().backward()
+        for name, parameter in prior.named_parameters():
+            assert parameter.grad.isfinite().all(), name
+
+
+# --- learning ------------------------------------------------------------------------------------
+
+
+def people(n_people, seed):
+    """Recordings (100, 10) of people who share half of how two sources mix into parcels."""
+    rng, common = np.random.default_rng(seed), np.random.default_rng(7).standard_normal((10, 2))
+    made = []
+    for _ in range(n_people):
+        mixing = common + rng.standard_normal((10, 2))
+        sources = np.stack([np.convolve(x, [1, 1, 1], "valid") for x in rng.normal(size=(2, 102))])
+        made.append((sources.T @ mixing.T + 0.5 * rng.standard_normal((100, 10))).astype("f4"))
+    return standardize_recordings(made)
+
+
+def errors(prior, signals, visible, fold=None):
+    """Return the mean squared error of the hidden values."""
+    return (prior(signals, visible, fold=fold) - signals)[hide(visible)].square().mean()
+
+
+def test_learned_adaptation_beats_the_closed_form_and_can_be_taken_back():
+    """The closed form moves 40 / 840 of the way to a person, and these people need more."""
+    known, others = (
+        torch.from_numpy(np.stack([x[: L * C].T for x in people(n, seed)]))
+        for n, seed in ((32, 0), (16, 1))
+    )
+    statistics, fold_statistics, folds = cross_fit([x.numpy().T for x in known], np.arange(32))
+    prior, folds = GaussianPrior(statistics), torch.from_numpy(folds)
+    visible = draw_visible(16, 10, part=0.5)
+    visible[:, :, 1] = visible[:, :, 0]
+    with torch.no_grad():
+        untrained = prior.eval()(others, visible)
+        before = errors(prior, others, visible)
+    optimizer = torch.optim.AdamW(prior.train().parameters(), lr=2e-3)
+    with prior.cross_fitted(fold_statistics):
+        for step in range(30):
+            which = slice(8 * (step % 4), 8 * (step % 4) + 8)
+            batch = known[which], draw_visible(8, 10, part=0.5, seed=step), folds[which]
+            optimizer.zero_grad()
+            errors(prior, *batch).backward()
+            optimizer.step()
+    with torch.no_grad():
+        assert errors(prior.eval(), others, visible) < 0.95 * before
+        prior.reset()
+        assert torch.equal(prior(others, visible), untrained)
+
+
+def test_every_parameter_gets_a_gradient(statistics, signals):
+    prior = disturb(GaussianPrior(vars(statistics)))
+    errors(prior, signals, draw_visible()).backward()
+    for name, parameter in prior.named_parameters():
+        assert parameter.grad.any(), name
+
+
+# --- folds ---------------------------------------------------------------------------------------
+
+
+def test_cross_fitted_uses_the_statistics_of_the_fold_and_leaves_none(scaled):
+    statistics, fold_statistics, folds = cross_fit(scaled, np.arange(6))
+    own = folds[5]
+    signals, visible = torch.from_numpy(scaled[5][: L * C].T[None].copy()), draw_visible(1)
+    prior = GaussianPrior(statistics).eval()
+    with torch.no_grad():
+        knowing = prior(signals, visible)
+        with prior.cross_fitted(fold_statistics):
+            unknowing = prior(signals, visible, fold=torch.tensor([own]))
+            assert torch.equal(prior(signals, visible, fold=torch.tensor([-1])), knowing)
+        expected = GaussianPrior(fold_statistics[own]).eval()(signals, visible)
+    assert torch.equal(unknowing, expected)
+    assert (unknowing - knowing).abs().max() > 1e-3
+    assert prior.folds == []
+    with pytest.raises(KeyboardInterrupt), prior.cross_fitted(fold_statistics):
+        raise KeyboardInterrupt
+    assert prior.folds == []
+
+
+def test_statistics_are_not_weights(scaled):
+    statistics, fold_statistics, _ = cross_fit(scaled, np.arange(6))
+    prior = GaussianPrior(statistics)
+    with prior.cross_fitted(fold_statistics):
+        names = set(prior.state_dict())
+    assert names == {name for name, _ in prior.named_parameters()}
+
+
+@pytest.mark.parametrize("n_groups", [1, 2, 5, 12])
+def test_folds_keep_groups_together_and_are_balanced(n_groups):
+    rng = np.random.default_rng(n_groups)
+    groups = rng.permutation(np.repeat([f"sub-{i}" for i in range(n_groups)], 3))
+    folds = assign_folds(groups)
+    assert set(folds) == set(range(min(n_groups, 5)))
+    for group in set(groups):
+        assert len(set(folds[groups == group])) == 1
+    sizes = np.bincount(folds) // 3  # in groups
+    assert sizes.max() - sizes.min() <= 1
+
+
+def test_cross_fit_leaves_out_all_recordings_of_a_group(scaled):
+    groups = np.array(["b", "a", "b", "c", "a", "c"])
+    statistics, fold_statistics, folds = cross_fit(scaled, groups)
+    assert folds.tolist() == [0, 1, 0, 2, 1, 2]
+    expected = fit_statistics(scaled)
+    np.testing.assert_array_equal(statistics["covariance"], expected.covariance)
+    for fold, found in enumerate(fold_statistics):
+        kept = [x for x, number in zip(scaled, folds, strict=True) if number != fold]
+        for name, expected in vars(fit_statistics(kept)).items():
+            np.testing.assert_array_equal(found[name], expected)
+
+
+def test_cross_fit_of_one_group_has_nothing_to_leave_out(scaled):
+    statistics, fold_statistics, folds = cross_fit(scaled[:2], ["a", "a"])
+    assert fold_statistics == []
+    assert folds.tolist() == [-1, -1]
+    np.testing.assert_array_equal(statistics["covariance"], fit_statistics(scaled[:2]).covariance)
