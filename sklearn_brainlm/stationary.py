@@ -127,7 +127,8 @@ def fit_statistics(recordings, *, n_lags=30, n_cross_components=60, n_cross_lags
     variance, axes = variance[::-1], axes[:, ::-1]
     # Directions without variance, of dead parcels for one, must not be blown up to unit variance.
     sd = np.sqrt(np.maximum(variance, 1e-4 * max(variance.mean(), 1e-12)))
-    whitening = (axes / sd).astype(np.float32)
+    # In one order of memory: products of the same numbers then round the same when read back.
+    whitening = np.ascontiguousarray(axes / sd, dtype=np.float32)
     n_parcels = len(covariance)
     n_cross = min(n_cross_components, n_parcels)
     n_lags = min(n_lags, max(len(x) for x in recordings) - 1)
@@ -149,7 +150,7 @@ def fit_statistics(recordings, *, n_lags=30, n_cross_components=60, n_cross_lags
     return GaussianStatistics(
         covariance=covariance.astype(np.float32),
         whitening=whitening,
-        colouring=(axes * sd).astype(np.float32),
+        colouring=np.ascontiguousarray(axes * sd, dtype=np.float32),
         autocorrelation=(auto * _bartlett(n_lags)[:, None]).astype(np.float32),
         cross_correlation=(cross * _bartlett(n_cross_lags)[:, None, None]).astype(np.float32),
     )
