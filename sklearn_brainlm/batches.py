@@ -24,7 +24,7 @@ _MASKS = 1  # keeps the stream of the masks apart from that of the windows
 class TokenGrid:
     """How the values of a window are laid out in tokens.
 
-    Parameters
+    Attributes
     ----------
     n_parcels : int
         Parcels P of a window.

@@ -64,7 +64,7 @@ def _build_parser():
     demo.add_argument(
         "--max-recordings",
         type=_count,
-        default=200,
+        default=100,
         metavar="N",
         help="of the folder, drawn with the seed",
     )

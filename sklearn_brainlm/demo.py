@@ -45,7 +45,7 @@ def run_demo(
     recordings=None,
     target="age",
     output="demo_output",
-    max_recordings=200,
+    max_recordings=100,
     n_subjects=60,
     max_epochs=5,
     random_state=0,
@@ -61,7 +61,7 @@ def run_demo(
         Numeric column of participants.tsv to predict. A simulated cohort has age only.
     output : path, default="demo_output"
         Folder for the figures and the simulated images.
-    max_recordings : int, default=200
+    max_recordings : int, default=100
         Recordings of the folder to use, drawn with the seed.
     n_subjects : int, default=60
         Subjects to simulate.
@@ -284,12 +284,16 @@ def _compare_reconstructions(brainlm, train, test):
 def _draw(brainlm, recording, cohort, output):
     """Save the figures: how the network learned, and what it fills in."""
     loss = plot_loss_curve(brainlm.history_)
-    loss.set_title("Pretraining of the first fold")
+    loss.figure.suptitle("Pretraining of the first fold")
+    loss.set_title(
+        "Training draws other windows and masks in each epoch, validation always the same.",
+        fontsize="small",
+    )
     (shown,) = brainlm.reconstruct([recording], mask_ratio=0.75)
     traces = plot_reconstruction(
         shown.true, shown.predicted, shown.masked, t_r=cohort.t_r, labels=cohort.labels
     )
-    traces.set_title("A held-out recording, 75% masked", loc="right")
+    traces.figure.suptitle("A held-out recording, 75% masked")
     figures = [output / "loss_curve.png", output / "reconstruction.png"]
     for axes, figure in zip((loss, traces), figures, strict=True):
         axes.figure.savefig(figure, dpi=150)

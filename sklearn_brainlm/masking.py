@@ -78,7 +78,7 @@ def random_mask(n_rows, n_columns, mask_ratio, *, n_windows, rng=None, noise=Non
 
     Notes
     -----
-    Section 2.2 of the article: random masking.
+    Section 3.2 of the article: random masking.
     """
     n_tokens = n_rows * n_columns
     n_visible = n_tokens - n_masked_tokens(n_tokens, mask_ratio)
@@ -111,7 +111,7 @@ def future_mask(n_rows, n_columns, n_last_columns, *, n_windows):
 
     Notes
     -----
-    Section 2.2 of the article: future timepoints masking.
+    Section 3.2 of the article: future timepoints masking.
 
     Examples
     --------

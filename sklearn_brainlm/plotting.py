@@ -40,7 +40,7 @@ def plot_loss_curve(history, axes=None):
         if known.any():
             # A point each, so that a single epoch is seen.
             axes.plot(epochs[known], losses[known], color=colour, label=label, marker="o", ms=3)
-    axes.set(xlabel="Epoch", ylabel="Loss on masked patches (squared scaled units)")
+    axes.set(xlabel="Epoch", ylabel="Loss on masked patches\n(squared scaled units)")
     axes.xaxis.get_major_locator().set_params(integer=True)
     axes.legend(frameon=False)
     _open_frame(axes)

@@ -45,10 +45,8 @@ class BrainLMTransformer(
         `method` and `clip` of :class:`RecordingScaler`: "robust", "standard" or None, and None.
     short : {"pad", "raise"}, default="pad"
         What to do with recordings shorter than a window.
-    window_length : int, default=200
-        Timepoints the network sees at a time.
-    patch_length : int, default=20
-        Timepoints of a patch. A patch becomes one token.
+    window_length, patch_length : int, default=200, 20
+        Timepoints the network sees at a time, and those of a patch, which becomes one token.
     parcels_per_patch : int, default=1
         Parcels of a patch. Several are grouped by ascending MNI Y.
     window_stride : int, optional
@@ -81,23 +79,19 @@ class BrainLMTransformer(
     gradient_checkpointing : bool, default=False
         Recompute activations in the backward pass: less memory, more time.
     prior : {"gaussian"} or None, default="gaussian"
-        Closed-form reconstruction whose residual the network learns; None learns the signals.
+        What training starts from: the closed form of :class:`GaussianReconstructor`, which learns
+        to adapt to the person, plus a gated residual; or nothing.
     mask_ratio : float or sequence of float, default=(0.2, 0.75, 0.9)
         Part of the tokens to mask. Of several, one is drawn for each batch.
     masking : {"random", "future", "block", "parcel"}, default="random"
         What is masked: tokens, the last columns, consecutive columns, whole rows.
-    max_epochs : int, default=15
-        Epochs of ``fit``, and of each ``partial_fit``.
-    windows_per_recording : int, default=1
-        Windows drawn from each recording in an epoch.
-    batch_size : int, default=4
-        Windows of an optimizer step.
+    max_epochs, windows_per_recording, batch_size : int, default=15, 1, 4
+        Epochs of ``fit`` and of each ``partial_fit``, windows drawn from each recording in an
+        epoch, and windows of an optimizer step.
     micro_batch_size : int or "auto", default="auto"
         Windows on the device at a time. It changes memory, not what is learned.
-    lr : float, default=1.5e-3
-        Largest learning rate of AdamW.
-    weight_decay : float, default=0.05
-        Weight decay of AdamW.
+    lr, weight_decay : float, default=1.5e-3, 0.05
+        Largest learning rate of AdamW, and its weight decay.
     warmup : float, default=0.05
         Part of the steps over which the rate rises, before it falls along a cosine.
     grad_clip : float or None, default=1.0
@@ -133,10 +127,8 @@ class BrainLMTransformer(
         One an epoch: ``epoch``, ``train_loss``, ``valid_loss`` (or None), ``lr``, ``seconds``.
     validation_indices_ : ndarray of int
         Recordings of X that were held out in the last training.
-    n_parcels_, n_features_in_, n_parameters_ : int
-        Number of parcels, twice, and of parameters of the network.
-    feature_names_in_ : ndarray of str
-        Names of the parcels, when X had them.
+    n_parcels_, n_features_in_, n_parameters_, feature_names_in_
+        Number of parcels, twice, of parameters of the network, and names of parcels, if X has any.
     parcel_coords_, t_r_, device_
         Checked coordinates (float64 or None) and repetition time; the device that is used.
     trained_on_ : dict
@@ -144,7 +136,7 @@ class BrainLMTransformer(
 
     Notes
     -----
-    Section 2.2 of the article. Pooling "cls" and "mean" give `embed_dim` features, "parcel" one
+    Section 3.2 of the article. Pooling "cls" and "mean" give `embed_dim` features, "parcel" one
     embedding a row of tokens, "covariance" the upper triangle of the row-by-row covariance of the
     tokens over time. Averages over time hardly tell people apart; second-order statistics do.
 
@@ -301,7 +293,7 @@ class BrainLMTransformer(
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
-        tags.transformer_tags.preserves_dtype = []  # embeddings are float32
+        tags.transformer_tags.preserves_dtype = ["float32"]  # and makes float64 float32
         return tags
 
     def transform(self, X):

@@ -13,8 +13,16 @@ matplotlib.use("Agg")  # before pyplot: no display is needed
 import numpy as np
 import pytest
 from matplotlib import pyplot as plt
+from sklearn.utils import Bunch
 
-from sklearn_brainlm import __version__, demo
+from sklearn_brainlm import (
+    BrainLMTransformer,
+    GaussianReconstructor,
+    __version__,
+    _cohorts,
+    demo,
+)
+from sklearn_brainlm._cohorts import load_cohort
 from sklearn_brainlm.cli import main
 
 N_PARCELS = 6
@@ -80,12 +88,14 @@ def test_wrong_arguments_exit_with_two(arguments, capsys):
 
 
 def test_demo_on_a_simulated_cohort(tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(demo, "SIMULATED", {"n_timepoints": 60, "t_r": 2.0, "atlas": 8})
+    monkeypatch.setattr(_cohorts, "SIMULATED", {"n_timepoints": 60, "t_r": 2.0, "atlas": 8})
     arguments = ["demo", "--n-subjects", "10", "--max-epochs", "1", "--output", str(tmp_path)]
     assert main(arguments) == 0
     printed = capsys.readouterr().out
-    for expected in ("Dummy (mean)", "Connectivity + ridge", "BrainLM + SVR", "Verdict", "R2"):
+    for expected in ("Dummy (mean)", "Connectivity + ridge", "BrainLM + SVR", "Verdict", "Truth"):
         assert expected in printed
+    for expected in ("Mean", "Gaussian", "Adaptive space-time Gaussian", "BrainLM"):
+        assert f"\n  {expected}  " in printed
     assert "r = 0.3" in " ".join(printed.split())
     assert all(len(line) <= 92 for line in printed.splitlines() if str(tmp_path) not in line)
     for name in ("loss_curve.png", "reconstruction.png"):
@@ -105,17 +115,25 @@ def test_demo_on_a_folder_holds_out_sites(folder, tmp_path, capsys):
     assert (output / "reconstruction.png").is_file()
 
 
-def test_folds_never_share_a_site(folder, tmp_path):
-    cohort = demo._load(folder, "age", 200, 0)
+def test_folds_never_share_a_site(folder):
+    cohort = load_cohort(folder, "age", 200, 0)
     assert len(cohort.X) == N_RECORDINGS
     assert set(cohort.groups) == {"site0", "site1", "site2"}
+    folds = demo._split(cohort, "age", 0)
+    assert len(folds) == 3
+    for train, test in folds:
+        assert set(cohort.groups[train]).isdisjoint(cohort.groups[test])
+
+
+def test_recordings_of_a_folder_are_standardised(folder):
+    cohort = load_cohort(folder, "age", 200, 0)
     for recording in cohort.X:
         np.testing.assert_allclose(recording.mean(axis=0), 0, atol=1e-5)
         np.testing.assert_allclose(recording.std(axis=0), 1, atol=1e-4)
 
 
 def test_same_seed_same_recordings(folder):
-    draws = [demo._load(folder, "age", 10, seed).y for seed in (0, 0, 1)]
+    draws = [load_cohort(folder, "age", 10, seed).y for seed in (0, 0, 1)]
     np.testing.assert_array_equal(draws[0], draws[1])
     assert not np.array_equal(draws[0], draws[2])
 
@@ -156,6 +174,50 @@ def test_interrupting_is_not_a_traceback(monkeypatch, capsys):
     monkeypatch.setattr(demo, "run_demo", interrupted)
     assert main(["demo"]) == 1
     assert "interrupted" in capsys.readouterr().err
+
+
+class Copycat:
+    """Reconstructs by a look at what was masked, times a gain."""
+
+    def __init__(self, gain):
+        self.gain = gain
+
+    def reconstruct(self, X, *, mask_ratio):
+        """Mask every other value."""
+        return [
+            Bunch(true=x, predicted=self.gain * x, masked=np.indices(x.shape).sum(axis=0) % 2 == 0)
+            for x in X
+        ]
+
+
+@pytest.fixture
+def cohorts():
+    """Three recordings to train on and three to test on."""
+    recordings = np.random.default_rng(0).standard_normal((6, 60, N_PARCELS)).astype("f4")
+    return list(recordings[:3]), list(recordings[3:])
+
+
+def test_reconstructions_are_scored_whoever_wins(cohorts, capsys):
+    scores = demo._compare_reconstructions(Copycat(1.0), *cohorts)
+    assert list(scores) == ["Mean", "Gaussian", "Adaptive space-time Gaussian", "BrainLM"]
+    assert scores["BrainLM"] == [1.0, 1.0, 1.0]
+    assert max(scores["Gaussian"]) < 0.2  # there is nothing to know
+    printed = capsys.readouterr().out
+    assert "20%     75%     90%" in printed
+    # To fill in zeros is what the mean of the training recordings does.
+    blind = demo._compare_reconstructions(Copycat(0.0), *cohorts)
+    assert blind["BrainLM"] == blind["Mean"]
+
+
+def test_everything_that_is_compared_has_the_same_masks(cohorts):
+    train, test = cohorts
+    gaussian = GaussianReconstructor(**demo.WINDOWS).fit(train)
+    brainlm = BrainLMTransformer(**demo.SMALL, max_epochs=1, random_state=0).fit(train)
+    for ratio in demo.MASK_RATIOS:
+        made = [model.reconstruct(test, mask_ratio=ratio) for model in (gaussian, brainlm)]
+        for one, other in zip(*made, strict=True):
+            np.testing.assert_array_equal(one.masked, other.masked)
+            np.testing.assert_allclose(one.true, other.true, rtol=1e-6)
 
 
 def test_verdict_follows_the_errors():

@@ -106,6 +106,28 @@ def test_learning_rate_of_each_call_and_history():
     assert train.n_epochs == 4
 
 
+def test_fused_steps_are_those_of_the_plain_optimizer():
+    """One kernel for all weights is AdamW, also for weights of no dimension or without gradient."""
+    nets = [make_net(max_epochs=1, optimizer__foreach=True), make_net(max_epochs=1)]
+    assert [net.optimizer_.defaults["fused"] for net in nets] == [None, True]
+    for net in nets:
+        net.module_.register_parameter("scalar", torch.nn.Parameter(torch.tensor(2.0)))
+        net.module_.register_parameter("idle", torch.nn.Parameter(torch.tensor(2.0)))
+        net.initialize_optimizer()
+        net.module_.register_forward_hook(lambda module, _, output: output * module.scalar)
+        net.partial_fit(Batches(make_batch(0)))
+    plain, fused = (net.get_weights() for net in nets)
+    for name in plain:
+        np.testing.assert_allclose(fused[name], plain[name], atol=1e-6, err_msg=name)
+    assert plain["scalar"] != 2.0
+    for net in nets:
+        net.set_params(max_epochs=5).partial_fit(Batches(make_batch(0), make_batch(1)))
+    losses = [net.history[:, "train_loss"] for net in nets]
+    np.testing.assert_allclose(*losses, rtol=1e-4)
+    other = make_net(optimizer=torch.optim.SGD)
+    assert not other.optimizer_.defaults["fused"]
+
+
 @pytest.mark.parametrize("size", [1, 4])
 def test_micro_batches_learn_what_the_whole_batch_learns(size):
     """Gradients add up to that of the batch, although parts hold unequal numbers of values."""

@@ -112,7 +112,7 @@ def test_solution_is_that_of_dense_algebra_and_so_is_its_gradient():
 
     def complete(mixing, spectrum, scale, ridge):
         cross = scale * cross_spectrum
-        return complete_window(mixing, spectrum, cross, ridge, signals, visible, shown, 40)
+        return complete_window(mixing, spectrum, cross, ridge, signals, visible, shown, 30)
 
     inputs = [
         torch.from_numpy(rng.standard_normal((4, 4))) + 2 * torch.eye(4),
@@ -180,16 +180,16 @@ def test_learned_adaptation_beats_the_closed_form_and_can_be_taken_back():
     with torch.no_grad():
         untrained = prior.eval()(others, visible)
         before = errors(prior, others, visible)
-    optimizer = torch.optim.AdamW(prior.train().parameters(), lr=2e-3)
+    optimizer = torch.optim.AdamW(prior.train().parameters(), lr=4e-3)
     with prior.cross_fitted(fold_statistics):
-        for step in range(30):
-            which = slice(8 * (step % 4), 8 * (step % 4) + 8)
-            batch = known[which], draw_visible(8, 10, part=0.5, seed=step), folds[which]
+        for step in range(12):
+            which = slice(4 * (step % 8), 4 * (step % 8) + 4)
+            batch = known[which], draw_visible(4, 10, part=0.5, seed=step), folds[which]
             optimizer.zero_grad()
             errors(prior, *batch).backward()
             optimizer.step()
     with torch.no_grad():
-        assert errors(prior.eval(), others, visible) < 0.95 * before
+        assert errors(prior.eval(), others, visible) < 0.9 * before
         prior.reset()
         assert torch.equal(prior(others, visible), untrained)
 

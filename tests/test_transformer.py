@@ -2,7 +2,7 @@
 
 Not here: what X may be (recording_checks.py, through test_common.py), whether it learns
 (test_learning.py), one training step (test_nets.py), batches (test_batches.py) and files
-(test_weights.py).
+(test_weights.py), the closed form in torch (test_prior.py).
 """
 
 import copy
@@ -22,12 +22,16 @@ from sklearn_brainlm import (
     BrainLMTransformer,
     CheckpointError,
     DataQualityWarning,
+    GaussianReconstructor,
     InvalidRecordingError,
     RecordingScaler,
+    TrainingDivergedError,
 )
 from sklearn_brainlm._base import draw_seed
 from sklearn_brainlm.devices import resolve_device, resolve_precision
 from sklearn_brainlm.metrics import masked_r2
+from sklearn_brainlm.nets import ReconstructionNet
+from sklearn_brainlm.stationary import GaussianStatistics, fit_statistics
 
 SMALL = {
     "window_length": 40,
@@ -39,6 +43,8 @@ SMALL = {
     "decoder_embed_dim": 16,
     "decoder_n_heads": 2,
     "decoder_mlp_dim": 16,
+    "prior": None,  # it has a section of its own here
+    "mask_ratio": 0.75,
     "max_epochs": 2,
     "random_state": 0,
 }
@@ -51,10 +57,11 @@ def small(**parameters):
 
 @pytest.fixture(scope="module")
 def fitted():
-    """A trained model; tests do not change it."""
+    """A trained model with a prior; tests do not change it."""
     rng = np.random.default_rng(0)
     X = [rng.standard_normal((n, 12)).astype(np.float32) for n in (100, 80, 60, 45)]
-    return small(parcel_coords=rng.normal(scale=50, size=(12, 3)), t_r=2.0).fit(X)
+    parcel_coords = rng.normal(scale=50, size=(12, 3))
+    return small(prior="gaussian", parcel_coords=parcel_coords, t_r=2.0).fit(X)
 
 
 # --- training ------------------------------------------------------------------------------------
@@ -100,9 +107,10 @@ def test_same_seed_same_everything_and_global_states_untouched(recordings):
     assert torch.get_num_threads() == threads
 
 
-def test_micro_batch_size_does_not_change_what_is_learned(recordings):
-    whole = small(micro_batch_size=32).fit(recordings)
-    parts = small(micro_batch_size=1).fit(recordings)
+@pytest.mark.parametrize("prior", [None, "gaussian"])
+def test_micro_batch_size_does_not_change_what_is_learned(recordings, prior):
+    whole = small(micro_batch_size=32, prior=prior).fit(recordings[:4])
+    parts = small(micro_batch_size=1, prior=prior).fit(recordings[:4])
     np.testing.assert_allclose(
         parts.transform(recordings), whole.transform(recordings), atol=1e-4, rtol=1e-4
     )
@@ -125,7 +133,7 @@ def test_partial_fit_and_warm_start_go_on(recordings):
 
 
 def test_partial_fit_after_unpickling(fitted, recordings):
-    model = pickle.loads(pickle.dumps(fitted)).partial_fit(recordings)
+    model = pickle.loads(pickle.dumps(fitted)).partial_fit(recordings[:2])
     assert [row["epoch"] for row in model.history_] == [1, 2, 3, 4]
 
 
@@ -176,50 +184,101 @@ def test_net_params_win(recordings):
     assert model.net_.module_.dropout.p == 0.5
 
 
-def test_prior_reaches_the_network(recordings, monkeypatch):
-    """The network gets the closed form of the same masks, from folds that have not seen it."""
+# --- the prior -----------------------------------------------------------------------------------
 
-    class Closed:
-        """Stands for a prior: reconstructs by the number of recordings it was fitted on."""
 
-        def __init__(self, n_recordings):
-            self.n_recordings = n_recordings
+def test_prior_is_fitted_on_all_recordings_and_kept(recordings):
+    model = small(prior="gaussian", max_epochs=1).fit(recordings)
+    expected = GaussianReconstructor(window_length=40, patch_length=10).fit(recordings).statistics_
+    assert set(model.prior_) == set(vars(expected))
+    for name, value in vars(expected).items():
+        np.testing.assert_array_equal(model.prior_[name], value)
+    kept = model.prior_
+    before = model.net_.get_weights()
+    model.partial_fit([2 * recording for recording in recordings[:2]])
+    model.set_params(warm_start=True).fit(recordings[:2])
+    assert model.prior_ is kept
+    assert [row["epoch"] for row in model.history_] == [1, 2, 3]
+    for name in ("gate", "cls_token", "prior.shrinkage"):
+        assert (model.net_.get_weights()[name] != before[name]).any()
+    model.set_params(prior=None, warm_start=False).fit(recordings)
+    assert not hasattr(model, "prior_")
 
-        def reconstruct_windows(self, windows, masked):
-            return np.where(masked, np.float32(self.n_recordings), windows)
 
-    model = small(prior="gaussian", validation_fraction=0.3)
-    monkeypatch.setattr(
-        BrainLMTransformer,
-        "_fit_prior",
-        lambda self, recordings, train, keep: (
-            setattr(self, "prior_", Closed(4)),
-            (np.arange(6) % 2, [Closed(0), Closed(1)]),
-        )[1],
+def test_without_what_was_learned_it_is_the_gaussian_reconstructor(fitted, recordings):
+    """Also for recordings shorter than a window, or than whole patches."""
+    closed = copy.deepcopy(fitted)
+    closed.net_.module_.close()
+    gaussian = GaussianReconstructor(window_length=40, patch_length=10).fit(recordings)
+    gaussian.scaler_, gaussian.statistics_ = fitted.scaler_, GaussianStatistics(**fitted.prior_)
+    X = [recordings[0], recordings[1][:33], recordings[2][:20]]
+    for made, expected in zip(closed.reconstruct(X), gaussian.reconstruct(X), strict=True):
+        np.testing.assert_array_equal(made.masked, expected.masked)
+        np.testing.assert_allclose(made.predicted, expected.predicted, atol=1e-3)
+    missing = [np.zeros(x.shape, bool) for x in X]
+    missing[0][20:30, 4:], missing[1][30:], missing[2][:10, 3] = True, True, True  # whole patches
+    for made, expected in zip(closed.impute(X, missing), gaussian.impute(X, missing), strict=True):
+        np.testing.assert_allclose(made, expected, atol=1e-2)  # in units of the recordings
+    assert closed.score(recordings) != fitted.score(recordings)
+
+
+def test_groups_keep_people_on_one_side_of_every_split(recordings, monkeypatch):
+    """Nobody is both trained and validated on, nor reconstructed by statistics of their own."""
+    X = [*recordings, *(-recording for recording in recordings)]
+    groups = np.array(["a", "b", "c", "d", "e", "f"] * 2)
+    fitted_without, used = [], []
+
+    def fit_statistics_and_note(recordings):
+        statistics = fit_statistics(recordings)
+        fitted_without.append(statistics.covariance)
+        return statistics
+
+    def get_loss_and_note(net, y_pred, y_true, X, training):
+        folds = net.module_.prior.folds
+        for recording, fold in zip(y_true["recording"].tolist(), X["fold"].tolist(), strict=True):
+            used.append((training, recording, fold, folds[fold].covariance.numpy()))
+        return get_loss(net, y_pred, y_true, X, training)
+
+    get_loss = ReconstructionNet.get_loss
+    monkeypatch.setattr("sklearn_brainlm._prior.fit_statistics", fit_statistics_and_note)
+    monkeypatch.setattr(ReconstructionNet, "get_loss", get_loss_and_note)
+    model = small(prior="gaussian", validation_fraction=0.3, max_epochs=1)
+    model.fit(X, groups=groups.tolist())
+
+    held_out = set(groups[model.validation_indices_])
+    assert sorted(model.validation_indices_) == list(
+        np.flatnonzero(np.isin(groups, list(held_out)))
     )
-    seen = []
+    assert 0 < len(held_out) < 6
+    scaled = model.scaler_.transform(X)
+    fold_of = {recording: fold for _, recording, fold, _ in used}
+    assert set(fold_of) == set(range(12))
+    for training, recording, fold, covariance in used:
+        assert training == (groups[recording] not in held_out)
+        of_person = np.flatnonzero(groups == groups[recording])
+        assert {fold_of[i] for i in of_person} == {fold}
+        left = [x for i, x in enumerate(scaled) if fold_of[i] != fold]
+        np.testing.assert_allclose(covariance, fit_statistics(left).covariance, rtol=1e-5)
+    assert len(fitted_without) == 1 + len(set(fold_of.values()))
+    assert model.net_.module_.prior.folds == []
 
-    class Network(torch.nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.scale = torch.nn.Parameter(torch.zeros(()))
-            self.n_parameters = 1
 
-        def forward(self, signals, ids_keep, ids_mask, prior):
-            seen.append((self.training, prior))
-            return self.scale * torch.ones(*ids_mask.shape, 10)
+def test_groups_that_do_not_fit(recordings):
+    with pytest.raises(ValueError, match="inconsistent numbers of samples"):
+        small().fit(recordings, groups=[1, 2, 3])
+    with pytest.raises(ValueError, match="patience=2 needs recordings to validate on"):
+        small(patience=2).fit(recordings, groups=["one person"] * 6)
+    model = small(prior="gaussian", max_epochs=1).fit(recordings, groups=["one person"] * 6)
+    assert len(model.validation_indices_) == 0
 
-        def forward_loss(self, signals, predicted, ids_mask, observed):
-            return (predicted**2).mean()
 
-    monkeypatch.setattr(BrainLMTransformer, "_build_module", lambda self: (Network, {}))
-    model.fit(recordings)
-    values = {is_training: set() for is_training in (True, False)}
-    for is_training, prior in seen:
-        assert prior.shape[1:] == (12, 40)
-        values[is_training] |= set(prior.unique().tolist()) & {0.0, 1.0, 4.0}
-    assert {0.0, 1.0} <= values[True]
-    assert 4.0 in values[False]
+@pytest.mark.parametrize("prior", [None, "gaussian"])
+def test_divergence_is_told_and_leaves_nothing_fitted(recordings, prior):
+    model = small(prior=prior, lr=1e20, grad_clip=None, max_epochs=5)
+    with pytest.raises(TrainingDivergedError, match="Lower lr or grad_clip"):
+        model.fit(recordings)
+    with pytest.raises(NotFittedError):
+        model.transform(recordings)
 
 
 # --- embedding -----------------------------------------------------------------------------------
@@ -302,6 +361,7 @@ def test_reconstruct_and_score_agree(fitted, recordings):
 
 
 def test_reconstruct_covers_recordings_once(fitted, recordings):
+    recordings = recordings[:3]
     again = fitted.reconstruct(recordings)
     for recording, one, other in zip(
         recordings, fitted.reconstruct(recordings, random_state=0), again, strict=True
@@ -320,10 +380,12 @@ def test_score_is_not_clamped_and_does_not_depend_on_order(fitted, recordings):
     with torch.no_grad():
         biases = [p for name, p in worse.net_.module_.named_parameters() if "head" in name]
         biases[-1] += 10
-    assert worse.score(recordings) < -1
+        worse.net_.module_.gate += 1
+    assert worse.score(recordings[:2]) < -1
+    X = recordings[:2]
     several = copy.deepcopy(fitted).set_params(mask_ratio=[0.3, 0.75])
-    each = [copy.deepcopy(fitted).set_params(mask_ratio=r).score(recordings) for r in (0.3, 0.75)]
-    assert several.score(recordings) == pytest.approx(np.mean(each))
+    each = [copy.deepcopy(fitted).set_params(mask_ratio=r).score(X) for r in (0.3, 0.75)]
+    assert several.score(X) == pytest.approx(np.mean(each))
 
 
 # --- imputation ----------------------------------------------------------------------------------
@@ -401,7 +463,8 @@ def test_pickle_holds_numpy_only_and_gives_the_same(fitted, recordings):
     content = pickle.dumps(fitted)
     assert b"torch" not in content
     assert b"skorch" not in content
-    n_values = sum(value.size for value in fitted.net_.get_weights().values())
+    arrays = [*fitted.net_.get_weights().values(), *fitted.prior_.values()]
+    n_values = sum(array.size for array in arrays)
     assert len(content) < 4 * n_values + 20_000  # weights once: no optimizer, no recordings
     state = torch.get_rng_state()
     for again in (pickle.loads(content), copy.deepcopy(fitted)):
@@ -418,6 +481,8 @@ def test_save_and_load(fitted, recordings, tmp_path):
     np.testing.assert_array_equal(again.transform(recordings), fitted.transform(recordings))
     assert again.score(recordings) == fitted.score(recordings)
     assert again.history_ == fitted.history_
+    for name, value in fitted.prior_.items():
+        np.testing.assert_array_equal(again.prior_[name], value)
     for name, value in fitted.get_params().items():
         np.testing.assert_array_equal(again.get_params()[name], value, err_msg=name)
     config = json.loads((folder / "config.json").read_text())
@@ -428,7 +493,7 @@ def test_save_and_load(fitted, recordings, tmp_path):
     n_timepoints = sum(np.delete([100, 80, 60, 45], fitted.validation_indices_))
     for part in ("3 recordings", f"{n_timepoints} timepoints", "unknown: set by whoever publishes"):
         assert part in card
-    again.partial_fit(recordings)
+    again.partial_fit(recordings[:2])
     assert len(again.history_) == 4
 
 
@@ -441,6 +506,7 @@ def test_save_keeps_parcel_names(recordings, tmp_path):
     assert list(again.feature_names_in_) == names
 
 
+@pytest.mark.slow  # imports everything once more
 def test_folder_read_by_a_process_that_did_not_write_it(fitted, recordings, tmp_path):
     folder = fitted.save_pretrained(tmp_path / "weights")
     np.save(tmp_path / "recording.npy", recordings[0])

@@ -63,7 +63,7 @@ class MaskedAutoencoder(nn.Module):
 
     Notes
     -----
-    Section 2.2 of the article. Masked tokens never enter the encoder.
+    Section 3.2 of the article. Masked tokens never enter the encoder.
 
     Examples
     --------

@@ -27,7 +27,7 @@ def time_code(n_columns, embed_dim):
 
     Notes
     -----
-    Section 2.2 of the article: temporal encoding of the patches.
+    Section 3.2 of the article: temporal encoding of the patches.
     """
     angles = _angles(n_columns, embed_dim)
     return torch.stack([angles.sin(), angles.cos()], dim=2).reshape(n_columns, embed_dim).float()
@@ -76,7 +76,7 @@ class ParcelEmbedding(nn.Module):
 
     Notes
     -----
-    Section 2.2 of the article: spatial encoding from the coordinates of each parcel.
+    Section 3.2 of the article: spatial encoding from the coordinates of each parcel.
 
     Examples
     --------

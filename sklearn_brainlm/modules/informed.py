@@ -52,7 +52,7 @@ class InformedAutoencoder(MaskedAutoencoder):
         Parameters
         ----------
         signals : tensor of shape (B, P, T)
-            Windows.
+            Windows of whole patch columns.
         ids_keep : int64 tensor of shape (B, K)
             Visible tokens.
         ids_mask : int64 tensor of shape (B, M)
