@@ -12,6 +12,8 @@ package_files = $(shell find sklearn_brainlm -name '*.py')
 
 # One thread: the sums, and the time limits of the tests, do not depend on the machine.
 test lint test-slow: export OMP_NUM_THREADS = 1
+# Networks this small gain nothing from a second thread, and wait for it on a busy machine.
+demo: export OMP_NUM_THREADS ?= 1
 
 .PHONY: help demo test test-slow lint clean
 
