@@ -11,11 +11,8 @@ import numpy as np
 
 from sklearn_brainlm import AtlasMismatchError, InvalidRecordingError
 from sklearn_brainlm.datasets import load_recordings_folder
-from sklearn_brainlm.preprocessing import (
-    RecordingScaler,
-    resample_recordings,
-    standardize_recordings,
-)
+from sklearn_brainlm.preprocessing import RecordingScaler, standardize_recordings
+from sklearn_brainlm.resampling import resample_recordings
 
 TRAIN_PART = 0.7  # of the recordings of a folder
 TRAIN_OF_30 = 20  # a folder of 30 is split 20 / 10

@@ -16,8 +16,8 @@ GAUSSIAN = "Gaussian"
 ADAPTIVE = "Adaptive space-time Gaussian"
 REFERENCES = (GAUSSIAN, ADAPTIVE)  # whose R2 is subtracted from everyone's
 
-# A masked autoencoder that starts from nothing spends its first 800 steps or so at the mean, however
-# large they are: without a prior, a budget of windows is best spent one window a step.
+# A masked autoencoder that starts from nothing spends its first 800 steps or so at the mean,
+# however large they are: without a prior, a budget of windows is best spent one window a step.
 ONE_WINDOW_A_STEP = {"batch_size": 1}
 
 # The paper's architecture at a size that trains here, for about as long as BrainLM's defaults do.

@@ -34,7 +34,7 @@ _LAZY_NAMES = {
     "BrainLMTransformer": "transformer",
     "GaussianReconstructor": "gaussian",
     "RecordingScaler": "preprocessing",
-    "resample_recordings": "preprocessing",
+    "resample_recordings": "resampling",
     "standardize_recordings": "preprocessing",
 }
 

@@ -9,7 +9,8 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from sklearn_brainlm._validation import check_parcel_names, check_recordings
-from sklearn_brainlm.batches import TokenGrid, WindowReader, place_windows
+from sklearn_brainlm.batches import WindowReader, place_windows
+from sklearn_brainlm.grids import TokenGrid
 from sklearn_brainlm.preprocessing import RecordingScaler
 from sklearn_brainlm.recordings import check_lengths
 
@@ -44,12 +45,14 @@ class BaseRecordingEstimator(BaseEstimator):
         recordings = check_recordings(
             X,
             estimator_name=type(self).__name__,
-            n_parcels=self.n_parcels if reset else self.n_features_in_,
+            n_parcels=self._setting("n_parcels") if reset else self.n_features_in_,
             ensure_all_finite=ensure_all_finite,
             warn_constant=warn_constant,
         )
+        recordings = self._at_weights_t_r(recordings)
         lengths = [len(recording) for recording in recordings]
-        check_lengths(lengths, self.window_length, self.patch_length, self.short)
+        window_length, patch_length = self._setting("window_length"), self._setting("patch_length")
+        check_lengths(lengths, window_length, patch_length, self.short)
         expected = None if reset else getattr(self, "feature_names_in_", None)
         names = check_parcel_names(X, expected)
         if reset:
@@ -59,28 +62,38 @@ class BaseRecordingEstimator(BaseEstimator):
                 self.feature_names_in_ = names
         return recordings
 
+    def _setting(self, name):
+        """Return a parameter that shapes the model; weights may have settled it."""
+        return getattr(self, name)
+
+    def _at_weights_t_r(self, recordings):
+        """Bring recordings to the repetition time that weights expect."""
+        return recordings
+
     def _learn_input(self, recordings):
         """Learn the input contract: number of parcels and scaling."""
         self.n_parcels_ = self.n_features_in_
-        self.scaler_ = RecordingScaler(self.scaler, clip=self.clip).fit(recordings)
+        method = "robust" if self.scaler == "auto" else self.scaler
+        self.scaler_ = RecordingScaler(method, clip=self.clip).fit(recordings)
 
     @property
     def _grid(self):
         """Layout of the tokens."""
-        return TokenGrid(self.n_parcels_, self.patch_length)
+        return TokenGrid(self.n_parcels_, self._setting("patch_length"))
 
     def _reader(self, recordings, extras=lambda *_: {}):
         """Return a reader of scaled windows of recordings."""
+        window_length = self._setting("window_length")
         return WindowReader(
-            recordings, self.scaler_.scale_window, self._grid, self.window_length, extras
+            recordings, self.scaler_.scale_window, self._grid, window_length, extras
         )
 
     def _place_windows(self, recordings, *, stride=None, cover=True, same_length=False):
         """Place windows over recordings, in batches of one number of patches, or of timepoints."""
         return place_windows(
             [len(recording) for recording in recordings],
-            self.window_length,
-            1 if same_length else self.patch_length,
+            self._setting("window_length"),
+            1 if same_length else self._setting("patch_length"),
             self._resolve_micro_batch_size(),
             stride=stride,
             cover=cover,

@@ -95,7 +95,8 @@ def load_cohort(folder, target, max_recordings, random_state):
         If the folder has no such target, or too few recordings or groups.
     """
     from sklearn_brainlm.datasets import load_recordings_folder
-    from sklearn_brainlm.preprocessing import resample_recordings, standardize_recordings
+    from sklearn_brainlm.preprocessing import standardize_recordings
+    from sklearn_brainlm.resampling import resample_recordings
 
     loaded = load_recordings_folder(folder)
     y = _read_target(loaded.participants, target)

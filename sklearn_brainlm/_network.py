@@ -3,12 +3,44 @@
 import numpy as np
 
 from sklearn_brainlm._base import BaseRecordingEstimator
+from sklearn_brainlm._spectra import power_by_band
 from sklearn_brainlm._validation import check_parcel_coords, check_t_r
-from sklearn_brainlm.batches import TokenGrid, WindowReader
-from sklearn_brainlm.devices import forked_rng, resolve_device, tokens_at_a_time
-from sklearn_brainlm.recordings import n_columns
+from sklearn_brainlm.batches import WindowReader
+from sklearn_brainlm.contract import InputContract
+from sklearn_brainlm.devices import (
+    forked_rng,
+    resolve_device,
+    resolve_precision,
+    tokens_at_a_time,
+)
+from sklearn_brainlm.grids import TokenGrid
+from sklearn_brainlm.modules import InformedAutoencoder, MaskedAutoencoder
+from sklearn_brainlm.nets import ReconstructionNet
 
 __all__ = ["NetworkEstimator"]
+
+# Parameters of the estimator that the network takes under the same name: those that shape it, and
+# those that are about training.
+_SHAPING = (
+    "patch_length",
+    "parcels_per_patch",
+    "embed_dim",
+    "depth",
+    "n_heads",
+    "mlp_dim",
+    "attention",
+    "decoder",
+    "decoder_embed_dim",
+    "decoder_depth",
+    "decoder_n_heads",
+    "decoder_mlp_dim",
+    "norm",
+    "token_conv",
+    "position",
+    "xyz_scale",
+    "head",
+)
+_TRAINING = ("dropout", "gradient_checkpointing")
 
 
 class NetworkEstimator(BaseRecordingEstimator):
@@ -54,20 +86,95 @@ class NetworkEstimator(BaseRecordingEstimator):
         self.parcel_coords_ = None
         if self.parcel_coords is not None:
             self.parcel_coords_ = check_parcel_coords(self.parcel_coords, self.n_parcels_)
+        names = getattr(self, "feature_names_in_", None)
+        self.contract_ = InputContract(
+            n_parcels=self.n_parcels_,
+            window_length=self.window_length,
+            patch_length=self.patch_length,
+            parcels_per_patch=self.parcels_per_patch,
+            t_r=self.t_r_,
+            parcel_names=None if names is None else tuple(names),
+            parcel_coords=self.parcel_coords_,
+            atlas_bound=self._atlas_bound(),
+            scaler=self.scaler_.method,
+            clip=self.clip,
+            center=self.scaler_.center_,
+            scale=self.scaler_.scale_,
+            spectrum=power_by_band(recordings),
+        )
+
+    def _atlas_bound(self):
+        """Name the parts of the network that belong to the parcels trained on."""
+        bound = []
+        if self.parcel_coords_ is None or self.parcel_embedding != "xyz":
+            bound.append("learned parcel embeddings")
+        if self.prior is not None:
+            bound.append("covariance of the prior")
+        if self.position == "image":
+            bound.append("rows of the image")
+        return tuple(bound)
+
+    def _settled(self):
+        """Say what has shaped the network of this fitted estimator."""
+        names = (*_SHAPING, "window_length", "parcel_embedding", "prior")
+        settled = {name: self._setting(name) for name in names}
+        if self.parcel_coords_ is None:
+            settled["parcel_embedding"] = "learned"
+        return settled
+
+    def _build_net(self):
+        """Build the net around the network, untrained."""
+        module, module_parameters = self._build_module()
+        parameters = {
+            "module": module,
+            **{f"module__{name}": value for name, value in module_parameters.items()},
+            "optimizer__weight_decay": self.weight_decay,
+            "lr": self.lr,
+            "warmup": self.warmup,
+            "grad_clip": self.grad_clip,
+            "patience": self.patience,
+            "max_epochs": self.max_epochs,
+            "micro_batch_size": self._resolve_micro_batch_size(),
+            "precision": resolve_precision(self.precision, self.device_),
+            "device": self.device_,
+            "verbose": self.verbose,
+        }
+        return ReconstructionNet(**{**parameters, **(self.net_params or {})})
+
+    def _build_module(self):
+        """Choose the class of the network and its parameters."""
+        parameters = {name: self._setting(name) for name in _SHAPING}
+        parameters |= {name: getattr(self, name) for name in _TRAINING}
+        parameters["n_parcels"] = self.n_parcels_
+        parameters["parcel_order"] = self._grid.parcel_order
+        parameters["parcel_coords"] = self.parcel_coords_
+        # Without coordinates, parcels can only be told apart by a table that is learned.
+        has_coords = self.parcel_coords_ is not None
+        parameters["parcel_embedding"] = (
+            self._setting("parcel_embedding") if has_coords else "learned"
+        )
+        if self._setting("prior") is None:
+            return MaskedAutoencoder, parameters
+        sd = np.sqrt(np.maximum(self.prior_["covariance"].diagonal(), 1e-12))
+        parameters["parcel_similarity"] = self.prior_["covariance"] / sd / sd[:, None]
+        parameters["statistics"] = self.prior_
+        return InformedAutoencoder, parameters
 
     @property
     def _grid(self):
         """Layout of the tokens; parcels that share a patch are neighbours along MNI Y."""
+        patch_length = self._setting("patch_length")
+        parcels_per_patch = self._setting("parcels_per_patch")
         order = None
-        if self.parcels_per_patch > 1 and self.parcel_coords_ is not None:
+        if parcels_per_patch > 1 and self.parcel_coords_ is not None:
             order = np.argsort(self.parcel_coords_[:, 1], kind="stable")
-        return TokenGrid(self.n_parcels_, self.patch_length, self.parcels_per_patch, order)
+        return TokenGrid(self.n_parcels_, patch_length, parcels_per_patch, order)
 
     def _resolve_micro_batch_size(self):
         """Return the number of windows on the device at a time."""
         if self.micro_batch_size != "auto":
             return self.micro_batch_size
-        n_tokens = self._grid.n_rows * n_columns(self.window_length, self.patch_length)
+        n_tokens = self._grid.n_tokens(self._setting("window_length"))
         return max(1, tokens_at_a_time(self.device_) // n_tokens)
 
     def _fill(self, windows, masked, tokens=None):

@@ -7,41 +7,16 @@ from sklearn.base import _fit_context
 from sklearn.utils import check_consistent_length, column_or_1d
 
 from sklearn_brainlm._base import draw_seed
-from sklearn_brainlm._network import NetworkEstimator
+from sklearn_brainlm._adoption import AdoptingEstimator
 from sklearn_brainlm._prior import cross_fit
 from sklearn_brainlm.batches import WindowBatches
-from sklearn_brainlm.devices import forked_rng, resolve_device, resolve_precision
-from sklearn_brainlm.modules import InformedAutoencoder, MaskedAutoencoder
-from sklearn_brainlm.nets import ReconstructionNet
+from sklearn_brainlm.devices import forked_rng, resolve_device
 from sklearn_brainlm.recordings import WindowSampler
 
 __all__ = ["MaskedAutoencoderEstimator"]
 
-# Parameters of the estimator that the network takes under the same name.
-_MODULE_PARAMETERS = (
-    "patch_length",
-    "parcels_per_patch",
-    "embed_dim",
-    "depth",
-    "n_heads",
-    "mlp_dim",
-    "attention",
-    "decoder",
-    "decoder_embed_dim",
-    "decoder_depth",
-    "decoder_n_heads",
-    "decoder_mlp_dim",
-    "norm",
-    "token_conv",
-    "position",
-    "xyz_scale",
-    "head",
-    "dropout",
-    "gradient_checkpointing",
-)
 
-
-class MaskedAutoencoderEstimator(NetworkEstimator):
+class MaskedAutoencoderEstimator(AdoptingEstimator):
     """Estimator that pretrains a network to reconstruct masked patches of recordings.
 
     Examples
@@ -111,6 +86,15 @@ class MaskedAutoencoderEstimator(NetworkEstimator):
     def _pretrain(self, X, groups, *, going_on):
         """Train from the start, or go on from where the last training ended."""
         going_on = going_on and hasattr(self, "net_")
+        donor = None
+        if not going_on:
+            self._forget()
+            donor = self._adopt()
+        if self.max_epochs == 0 and donor is None and not going_on:
+            raise ValueError(
+                "max_epochs=0 trains nothing, so there must be weights to use: give weights=..., "
+                "or train for at least one epoch."
+            )
         recordings = self._check_X(X, reset=not going_on)
         if groups is None:
             groups = np.arange(len(recordings))
@@ -119,20 +103,29 @@ class MaskedAutoencoderEstimator(NetworkEstimator):
         seed = draw_seed(self.random_state)
         train, valid = self._split_validation(groups, seed)
         if not going_on:
-            for name in ("net_", "prior_"):  # a training that is cut short leaves nothing fitted
-                vars(self).pop(name, None)
             self.device_ = resolve_device(self.device)
-            self._learn_input(recordings)
-        fold_statistics, fold_of = self._fit_prior(recordings, valid, groups, keep=going_on)
-        batches = self._masked_batches(recordings, train, valid, fold_of, seed, going_on)
-        net = self._train(batches, fold_statistics, seed, going_on)
+            self._learn_input(recordings, donor)
+            self._start_from(donor)
+        if self.max_epochs == 0:
+            net, train, valid = self._untrained_net(donor), train[:0], valid[:0]
+        else:
+            fold_statistics, fold_of = self._fit_prior(recordings, valid, groups, donor, going_on)
+            batches = self._masked_batches(recordings, train, valid, fold_of, seed, going_on)
+            net = self._train(batches, fold_statistics, seed, donor, going_on)
         seen = {"n_recordings": len(train), "n_timepoints": sum(len(recordings[i]) for i in train)}
-        before = self.trained_on_ if going_on else dict.fromkeys(seen, 0)
-        self.trained_on_ = {name: before[name] + count for name, count in seen.items()}
+        self.trained_on_ = {name: self.trained_on_[name] + count for name, count in seen.items()}
         self.validation_indices_ = valid
         self.n_parameters_ = net.module_.n_parameters
         self.net_ = net
         return self
+
+    def _start_from(self, donor):
+        """Begin the record of the training where that of the weights ended."""
+        self.history_ = []
+        self.trained_on_ = {"n_recordings": 0, "n_timepoints": 0}
+        if donor is not None:
+            self.history_ = list(donor.history_)
+            self.trained_on_ = dict(donor.trained_on_)
 
     def _split_validation(self, groups, seed):
         """Choose the recordings to train on and those to hold out, both in ascending order."""
@@ -164,8 +157,8 @@ class MaskedAutoencoderEstimator(NetworkEstimator):
             is_train = which is train
             sampler = WindowSampler(
                 lengths[which],
-                self.window_length,
-                self.patch_length,
+                self._setting("window_length"),
+                self._setting("patch_length"),
                 self.batch_size,
                 windows_per_recording=self.windows_per_recording,
                 seed=seed,
@@ -184,21 +177,25 @@ class MaskedAutoencoderEstimator(NetworkEstimator):
             )
         return made
 
-    def _train(self, batches, fold_statistics, seed, going_on):
-        """Train a new net, or the one there is, and note the history."""
-        history = self.history_ if going_on else []
-        with forked_rng(seed + len(history), self.device_):
-            net = self.net_ if going_on else self._build_net().initialize()
+    def _train(self, batches, fold_statistics, seed, donor, going_on):
+        """Train a new net, that of the weights or the one there is, and note the history."""
+        with forked_rng(seed + len(self.history_), self.device_):
+            if going_on:
+                net = self._own_net()
+            else:
+                net = self._build_net().initialize()
+                if donor is not None:
+                    net.set_weights(donor.net_.get_weights())
             net.max_epochs = self.max_epochs
             n_noted = len(net.history)
-            if self.prior is None:
+            if not fold_statistics:
                 net.partial_fit(*batches)
             else:
                 with net.module_.prior.cross_fitted(fold_statistics):
                     net.partial_fit(*batches)
         rows = [
             {
-                "epoch": len(history) + number,
+                "epoch": len(self.history_) + number,
                 "train_loss": float(row["train_loss"]),
                 "valid_loss": float(row["valid_loss"]) if "valid_loss" in row else None,
                 "lr": float(row["lr"]),
@@ -206,43 +203,8 @@ class MaskedAutoencoderEstimator(NetworkEstimator):
             }
             for number, row in enumerate(net.history[n_noted:], start=1)
         ]
-        self.history_ = [*history, *rows]
+        self.history_ = [*self.history_, *rows]
         return net
-
-    def _build_net(self):
-        """Build the net around the network, untrained."""
-        module, module_parameters = self._build_module()
-        parameters = {
-            "module": module,
-            **{f"module__{name}": value for name, value in module_parameters.items()},
-            "optimizer__weight_decay": self.weight_decay,
-            "lr": self.lr,
-            "warmup": self.warmup,
-            "grad_clip": self.grad_clip,
-            "patience": self.patience,
-            "max_epochs": self.max_epochs,
-            "micro_batch_size": self._resolve_micro_batch_size(),
-            "precision": resolve_precision(self.precision, self.device_),
-            "device": self.device_,
-            "verbose": self.verbose,
-        }
-        return ReconstructionNet(**{**parameters, **(self.net_params or {})})
-
-    def _build_module(self):
-        """Choose the class of the network and its parameters."""
-        parameters = {name: getattr(self, name) for name in _MODULE_PARAMETERS}
-        parameters["n_parcels"] = self.n_parcels_
-        parameters["parcel_order"] = self._grid.parcel_order
-        parameters["parcel_coords"] = self.parcel_coords_
-        # Without coordinates, parcels can only be told apart by a table that is learned.
-        has_coords = self.parcel_coords_ is not None
-        parameters["parcel_embedding"] = self.parcel_embedding if has_coords else "learned"
-        if self.prior is None:
-            return MaskedAutoencoder, parameters
-        sd = np.sqrt(np.maximum(self.prior_["covariance"].diagonal(), 1e-12))
-        parameters["parcel_similarity"] = self.prior_["covariance"] / sd / sd[:, None]
-        parameters["statistics"] = self.prior_
-        return InformedAutoencoder, parameters
 
     def _batch_extras(self, recordings, fold_of=None):
         """Return what the network takes beside signals and masks.
@@ -250,21 +212,22 @@ class MaskedAutoencoderEstimator(NetworkEstimator):
         In training and validation, a window is reconstructed by a prior that has not seen its
         recording, so that the network learns what the prior leaves on recordings it does not know.
         """
-        if self.prior is None:
+        if self._setting("prior") is None:
             return {}
         fold = np.full(len(recordings), -1) if fold_of is None else fold_of[recordings]
         return {"fold": fold}
 
-    def _fit_prior(self, recordings, valid, groups, *, keep):
+    def _fit_prior(self, recordings, valid, groups, donor, going_on):
         """Fit the prior on all recordings; return its folds and which each recording is in.
 
-        Nothing is lost by holding recordings out: the loss on them is of a prior without them.
+        Nothing is lost by holding recordings out: the loss on them is of a prior without them. The
+        prior of weights was fitted on others, and stays.
         """
-        if self.prior is None:
+        if self._setting("prior") is None or donor is not None or "settings_" in vars(self):
             return [], None
         scaled = self.scaler_.transform(recordings)  # names a recording with values too large
         statistics, fold_statistics, fold_of = cross_fit(scaled, groups, valid)
-        if not keep:
+        if not going_on:
             self.prior_ = statistics
         return fold_statistics, fold_of
 

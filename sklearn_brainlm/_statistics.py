@@ -4,8 +4,9 @@ import numpy as np
 
 from sklearn_brainlm._values import row_blocks
 
-__all__ = ["mean_and_sd", "median_and_iqr", "zero_and_one"]
+__all__ = ["RESOLUTION", "mean_and_sd", "median_and_iqr", "quotient_and_one", "zero_and_one"]
 
+RESOLUTION = 10 * np.finfo(np.float32).eps  # a spread below this part of the level is rounding
 _COLUMN_VALUES = 2**23  # 64 MB of float64: the parcels whose quantiles are taken at once
 
 
@@ -38,6 +39,29 @@ def median_and_iqr(recordings):
         quartiles[:, parcels] = np.percentile(values, [25, 50, 75], axis=1, overwrite_input=True)
     low, median, high = quartiles
     return median, high - low, np.maximum(np.abs(low), np.abs(high))
+
+
+def quotient_and_one(recordings):
+    """Return median / interquartile range and a scale of 1 for each parcel.
+
+    Parameters
+    ----------
+    recordings : list of ndarray of shape (n_timepoints, n_parcels)
+        Checked recordings.
+
+    Returns
+    -------
+    quotient : ndarray of float64 of shape (n_parcels,)
+        The median divided by the interquartile range; the median of dead parcels.
+    one : ndarray of float64 of shape (n_parcels,)
+        Ones; zeros for parcels without spread.
+    level : ndarray of float64 of shape (n_parcels,)
+        Zeros.
+    """
+    median, iqr, level = median_and_iqr(recordings)
+    alive = iqr > RESOLUTION * level
+    quotient = np.divide(median, iqr, out=median.copy(), where=alive)
+    return quotient, alive.astype(np.float64), np.zeros_like(median)
 
 
 def mean_and_sd(recordings):

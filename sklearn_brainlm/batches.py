@@ -6,114 +6,16 @@ the model asks for beside them. The second is what the loss and the messages nee
 (B, T) bool, ``n_values`` (B,) values to predict in each window, ``recording`` (B,) its index.
 """
 
-from dataclasses import dataclass
-
 import numpy as np
 
 from sklearn_brainlm._validation import describe
 from sklearn_brainlm.exceptions import InvalidRecordingError
-from sklearn_brainlm.masking import draw_mask, mask_to_bool, missing_to_mask
-from sklearn_brainlm.recordings import cut_window, n_columns, pad_to_patches, window_starts
+from sklearn_brainlm.masking import draw_mask
+from sklearn_brainlm.recordings import cut_window, n_columns, window_starts
 
-__all__ = ["TokenGrid", "WindowBatches", "WindowReader", "place_windows"]
+__all__ = ["WindowBatches", "WindowReader", "place_windows"]
 
 _MASKS = 1  # keeps the stream of the masks apart from that of the windows
-
-
-@dataclass(frozen=True, eq=False)
-class TokenGrid:
-    """How the values of a window are laid out in tokens.
-
-    Attributes
-    ----------
-    n_parcels : int
-        Parcels P of a window.
-    patch_length : int
-        Timepoints L of a patch.
-    parcels_per_patch : int, default=1
-        Parcels of a patch.
-    parcel_order : int array of shape (P,), optional
-        The order in which parcels are grouped into rows; as they come when None.
-
-    Examples
-    --------
-    >>> grid = TokenGrid(n_parcels=5, patch_length=10, parcels_per_patch=2)
-    >>> grid.n_rows
-    3
-    """
-
-    n_parcels: int
-    patch_length: int
-    parcels_per_patch: int = 1
-    parcel_order: np.ndarray | None = None
-
-    @property
-    def n_rows(self):
-        """Number of token rows R."""
-        return n_columns(self.n_parcels, self.parcels_per_patch)
-
-    @property
-    def order(self):
-        """Parcels in the order in which rows take them, (P,)."""
-        return np.arange(self.n_parcels) if self.parcel_order is None else self.parcel_order
-
-    def spread(self, ids, n_timepoints):
-        """Mark the values that tokens hold.
-
-        Parameters
-        ----------
-        ids : int64 array of shape (B, M)
-            Tokens.
-        n_timepoints : int
-            Timepoints T of the windows.
-
-        Returns
-        -------
-        held : bool array of shape (B, T, P)
-            True for the values of these tokens.
-        """
-        count = n_columns(n_timepoints, self.patch_length)
-        tokens = mask_to_bool(ids, self.n_rows * count).reshape(len(ids), self.n_rows, count)
-        row = np.argsort(self.order) // self.parcels_per_patch  # (P,), the row of each parcel
-        held = np.repeat(tokens[:, row], self.patch_length, axis=2)  # (B, P, C * L)
-        return held[:, :, :n_timepoints].transpose(0, 2, 1)
-
-    def touched(self, missing):
-        """Find the tokens that missing values touch.
-
-        Parameters
-        ----------
-        missing : bool array of shape (T, P)
-            True where a value is missing.
-
-        Returns
-        -------
-        touched : bool array of shape (R * C,)
-            True for tokens that cannot be shown.
-        """
-        ordered = missing[:, self.order]
-        return missing_to_mask(ordered, self.patch_length, self.parcels_per_patch).ravel()
-
-    def count_values(self, ids, observed):
-        """Count the recorded values that tokens hold.
-
-        Parameters
-        ----------
-        ids : int64 array of shape (B, M)
-            Tokens.
-        observed : bool array of shape (B, C * L)
-            False for timepoints that only fill the last patch up.
-
-        Returns
-        -------
-        n_values : float32 array of shape (B,)
-            Values a window, padding not counted.
-        """
-        last_row = self.n_parcels - (self.n_rows - 1) * self.parcels_per_patch
-        parcels = np.append(np.full(self.n_rows - 1, self.parcels_per_patch), last_row)  # (R,)
-        timepoints = observed.reshape(len(ids), -1, self.patch_length).sum(axis=2)  # (B, C)
-        values = (parcels[:, None] * timepoints[:, None]).reshape(len(ids), -1)  # (B, N)
-        return np.take_along_axis(values, ids, axis=1).sum(axis=1).astype(np.float32)
 
 
 def place_windows(lengths, window_length, patch_length, batch_size, *, stride=None, cover=True):
@@ -172,6 +74,7 @@ class WindowReader:
 
     Examples
     --------
+    >>> from sklearn_brainlm.grids import TokenGrid
     >>> grid = TokenGrid(n_parcels=2, patch_length=4)
     >>> reader = WindowReader([np.ones((10, 2))], np.float32, grid, 6, lambda *_: {})
     >>> signals, observed = reader.read(np.array([[0, 3]]))
@@ -203,10 +106,7 @@ class WindowReader:
         """
         padded, observed = zip(
             *(
-                pad_to_patches(
-                    self.scale(cut_window(self.recordings[i], start, self.window_length)),
-                    self.grid.patch_length,
-                )
+                self.grid.pad(self.scale(cut_window(self.recordings[i], start, self.window_length)))
                 for i, start in windows
             ),
             strict=True,
@@ -279,6 +179,7 @@ class WindowBatches:
 
     Examples
     --------
+    >>> from sklearn_brainlm.grids import TokenGrid
     >>> reader = WindowReader([np.ones((8, 2))], np.float32, TokenGrid(2, 4), 8, lambda *_: {})
     >>> draw = {"masking": "random", "mask_ratio": 0.5, "decoded_fraction": 1.0, "seed": 0}
     >>> inputs, targets = WindowBatches(reader, lambda epoch: [np.array([[0, 0]])], **draw)[0]
@@ -314,7 +215,7 @@ class WindowBatches:
         ids_keep, hidden = draw_mask(
             self.masking,
             grid.n_rows,
-            n_columns(n_timepoints, grid.patch_length),
+            grid.n_columns(n_timepoints),
             rng.choice(np.atleast_1d(self.mask_ratio)),
             n_windows=len(windows),
             rng=rng,

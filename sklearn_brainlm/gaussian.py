@@ -121,7 +121,7 @@ class GaussianReconstructor(ReconstructionMixin, BaseRecordingEstimator):
 
     _parameter_constraints = {
         "n_parcels": [_COUNT, None],
-        "scaler": [StrOptions({"robust", "standard"}), None],
+        "scaler": [StrOptions({"robust", "standard", "legacy"}), None],
         "clip": [_POSITIVE, None],
         "short": [StrOptions({"pad", "raise"})],
         "window_length": [_COUNT],

@@ -15,7 +15,6 @@ __all__ = [
     "draw_mask",
     "future_mask",
     "mask_to_bool",
-    "missing_to_mask",
     "n_masked_tokens",
     "parcel_mask",
     "random_mask",
@@ -221,30 +220,6 @@ def draw_mask(masking, n_rows, n_columns, mask_ratio, *, n_windows, rng=None, no
             f"masking={masking!r} is unknown: use 'random', 'future', 'block' or 'parcel'."
         )
     return kinds[masking](n_rows, n_columns, mask_ratio, n_windows=n_windows, rng=rng, noise=noise)
-
-
-def missing_to_mask(missing, patch_length, parcels_per_patch=1):
-    """Find the tokens that a missing value touches.
-
-    Parameters
-    ----------
-    missing : bool array of shape (n_timepoints, n_parcels)
-        True where a value of the window is missing.
-    patch_length : int
-        Timepoints in a patch; a last patch that is not full counts.
-    parcels_per_patch : int, default=1
-        Parcels in a patch; a last row that is not full counts.
-
-    Returns
-    -------
-    masked : bool array of shape (n_rows, n_columns)
-        True for tokens with at least one missing value.
-    """
-    parcel_major = np.asarray(missing, dtype=bool).T
-    row_starts = np.arange(0, parcel_major.shape[0], parcels_per_patch)
-    column_starts = np.arange(0, parcel_major.shape[1], patch_length)
-    by_row = np.logical_or.reduceat(parcel_major, row_starts, axis=0)
-    return np.logical_or.reduceat(by_row, column_starts, axis=1)
 
 
 def raster_order(ids):

@@ -4,15 +4,19 @@ What a pickle of the estimator holds is written as JSON and safetensors, so that
 runs no code of the file's choosing.
 """
 
+from functools import lru_cache
+from pathlib import Path
+
 import numpy as np
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
+from sklearn_brainlm.contract import InputContract
 from sklearn_brainlm.exceptions import CheckpointError
 from sklearn_brainlm.preprocessing import RecordingScaler
 from sklearn_brainlm.weights import load_weights, package_versions, save_weights
 
-__all__ = ["PersistenceMixin", "from_folder", "to_folder"]
+__all__ = ["PersistenceMixin", "from_folder", "read_once", "to_folder"]
 
 # Classes that a file may name: a name never becomes an import.
 _PARTS = {"RecordingScaler": RecordingScaler}
@@ -133,8 +137,43 @@ def from_folder(cls, path, **parameters):
         raise CheckpointError(f"{path} does not fit together: {error}") from error
 
 
+def read_once(cls, source, device):
+    """Read weights, or take what this process has read already: weights may be large.
+
+    Parameters
+    ----------
+    cls : type
+        Class of the estimator.
+    source : str or Path
+        As :meth:`PersistenceMixin.from_pretrained` takes it.
+    device : str
+        Device to run on.
+
+    Returns
+    -------
+    estimator : BaseEstimator
+        The fitted estimator, which others use too: not to be changed.
+    """
+    path = Path(source)
+    stamps = ()
+    if path.exists():
+        files = sorted(path.iterdir()) if path.is_dir() else [path]
+        # Folders are written anew: what was read is good while the files are.
+        stamps = tuple((f.name, f.stat().st_size, f.stat().st_mtime_ns) for f in files)
+        source = str(path.resolve())
+    return _read_stamped(cls, str(source), device, stamps)
+
+
+@lru_cache(maxsize=4)
+def _read_stamped(cls, source, device, stamps):
+    """Read weights once for each state of their files."""
+    return cls.from_pretrained(source, device=device)
+
+
 def _encode(value, name, arrays):
     """Turn a value into what JSON holds; numeric arrays go to `arrays` under their name."""
+    if isinstance(value, InputContract):
+        return {"contract": value.to_dict()}
     if isinstance(value, np.ndarray):
         if value.dtype.kind in "biuf":
             arrays[name] = value
@@ -179,6 +218,8 @@ def _decode(value, arrays):
         return value
     if set(value) == {"array"}:
         return arrays[value["array"]]
+    if set(value) == {"contract"}:
+        return InputContract.from_dict(value["contract"])
     if set(value) == {"strings"}:
         return np.array(value["strings"], dtype=object)
     if set(value) == {"class", "parameters", "fitted"}:

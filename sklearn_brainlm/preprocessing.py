@@ -1,33 +1,39 @@
-"""Recordings in, recordings out: scaling by parcel and resampling in time."""
+"""Recordings in, recordings out: scaling by parcel."""
 
 import warnings
-from fractions import Fraction
 from numbers import Real
 
 import numpy as np
-from scipy.signal import resample_poly
 from sklearn.base import BaseEstimator, OneToOneFeatureMixin, TransformerMixin
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
-from sklearn_brainlm._statistics import mean_and_sd, median_and_iqr, zero_and_one
+from sklearn_brainlm._statistics import (
+    RESOLUTION,
+    mean_and_sd,
+    median_and_iqr,
+    quotient_and_one,
+    zero_and_one,
+)
 from sklearn_brainlm._validation import (
     as_float32,
     check_parcel_names,
     check_recordings,
-    check_t_r,
     describe,
     enumerate_first,
     row_blocks,
 )
 from sklearn_brainlm.exceptions import DataQualityWarning, InvalidRecordingError
 
-__all__ = ["RecordingScaler", "resample_recordings", "standardize_recordings"]
+__all__ = ["RecordingScaler", "standardize_recordings"]
 
-_STATISTICS = {"robust": median_and_iqr, "standard": mean_and_sd, None: zero_and_one}
-_RESOLUTION = 10 * np.finfo(np.float32).eps  # a spread below this part of the level is rounding
+_STATISTICS = {
+    "robust": median_and_iqr,
+    "standard": mean_and_sd,
+    "legacy": quotient_and_one,
+    None: zero_and_one,
+}
 _CLIPPED_FRACTION = 0.01  # a recording with more values than this clipped is not on the scale
-_LARGEST_DENOMINATOR = 1000  # puts a ratio of TRs within 1e-6: a thousandth of a TR in 1000
 
 
 class RecordingScaler(
@@ -37,19 +43,24 @@ class RecordingScaler(
 
     Parameters
     ----------
-    method : {"robust", "standard"} or None, default="robust"
+    method : {"robust", "standard", "legacy"} or None, default="robust"
         What is subtracted and divided by: "robust" is the median and the interquartile range of a
         parcel, "standard" its mean and standard deviation, both over all timepoints of all
-        training recordings. None leaves values as they are.
+        training recordings. None leaves values as they are. "legacy" is what the released code
+        did: the median divided by the interquartile range is subtracted, nothing is divided by.
     clip : float or None, default=None
         Largest absolute value after scaling; values beyond are set to it.
+    divisor : float, default=1.0
+        What values are divided by beside; 5.6430855 in the release's models of 111M and 650M
+        parameters.
 
     Attributes
     ----------
     center_ : ndarray of float64 of shape (n_parcels,)
         What is subtracted, in the units of the recordings.
     scale_ : ndarray of float64 of shape (n_parcels,)
-        What is divided by, in the units of the recordings; 1 for dead parcels.
+        What is divided by, in the units of the recordings, `divisor` included; 1 for dead
+        parcels.
     dead_parcels_ : ndarray of bool of shape (n_parcels,)
         Parcels without spread in the training recordings. They are scaled to 0.
     n_features_in_ : int
@@ -61,7 +72,7 @@ class RecordingScaler(
     -----
     Differences in level and in variance between recordings, which carry information about people,
     are kept. Compare `standardize_recordings`, which removes them. The paper (section 3.1) scales
-    by "robust".
+    by "robust"; its code wrote ``x - median / IQR``, see issue 19 of vandijklab/BrainLM.
 
     Examples
     --------
@@ -77,13 +88,15 @@ class RecordingScaler(
     """
 
     _parameter_constraints = {
-        "method": [StrOptions({"robust", "standard"}), None],
+        "method": [StrOptions({"robust", "standard", "legacy"}), None],
         "clip": [Interval(Real, 0, None, closed="neither"), None],
+        "divisor": [Interval(Real, 0, None, closed="neither")],
     }
 
-    def __init__(self, method="robust", *, clip=None):
+    def __init__(self, method="robust", *, clip=None, divisor=1.0):
         self.method = method
         self.clip = clip
+        self.divisor = divisor
 
     def fit(self, X, y=None):
         """Learn center and scale of each parcel.
@@ -104,7 +117,7 @@ class RecordingScaler(
         recordings = self._check(X)
         names = check_parcel_names(X)
         center, scale, level = _STATISTICS[self.method](recordings)
-        dead = scale <= _RESOLUTION * level
+        dead = scale <= RESOLUTION * level
         if dead.any():
             warnings.warn(
                 f"{dead.sum()} parcels have no spread in the training recordings "
@@ -113,7 +126,8 @@ class RecordingScaler(
                 DataQualityWarning,
                 stacklevel=2,
             )
-        self.center_, self.scale_, self.dead_parcels_ = center, np.where(dead, 1.0, scale), dead
+        self.center_, self.dead_parcels_ = center, dead
+        self.scale_ = np.where(dead, 1.0, scale) * self.divisor
         self.n_features_in_ = len(center)
         vars(self).pop("feature_names_in_", None)  # of an earlier fit
         if names is not None:
@@ -243,76 +257,9 @@ def standardize_recordings(X):
     standardized = []
     for recording in check_recordings(X, estimator_name="standardize_recordings"):
         center, scale, level = mean_and_sd([recording])
-        factor = np.divide(1.0, scale, out=np.zeros_like(scale), where=scale > _RESOLUTION * level)
+        factor = np.divide(1.0, scale, out=np.zeros_like(scale), where=scale > RESOLUTION * level)
         standardized.append(as_float32((recording - center) * factor))
     return standardized
-
-
-def resample_recordings(X, t_r, new_t_r):
-    """Resample recordings in time to another TR.
-
-    Parameters
-    ----------
-    X : list of arrays of shape (n_timepoints, n_parcels)
-        Recordings; a 2-D array is one recording.
-    t_r : float or sequence of float of shape (n_recordings,)
-        TR of the recordings in seconds, one for all or one each.
-    new_t_r : float
-        TR wanted, in seconds.
-
-    Returns
-    -------
-    resampled : list of ndarray of float32 of shape (n_new_timepoints, n_parcels)
-        New arrays of ``round(n_timepoints * t_r / new_t_r)`` timepoints; the first timepoint stays
-        where it is. Recordings that have the TR wanted keep their values.
-
-    Notes
-    -----
-    Polyphase filtering by `scipy.signal.resample_poly`. The filter removes what lies above the new
-    Nyquist frequency ``1 / (2 * new_t_r)`` before going down. Beyond its ends a recording goes on
-    along the line through its first and last timepoints: padding with the mean makes a jump at
-    both ends, and errors there were two to five times larger.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from sklearn_brainlm import resample_recordings
-    >>> recordings = [np.random.default_rng(0).normal(size=(300, 4))]
-    >>> resample_recordings(recordings, t_r=0.72, new_t_r=2.0)[0].shape
-    (108, 4)
-    """
-    recordings = check_recordings(X, estimator_name="resample_recordings", warn_constant=False)
-    t_rs = [t_r] * len(recordings) if np.ndim(t_r) == 0 else list(t_r)
-    if len(t_rs) != len(recordings):
-        raise InvalidRecordingError(
-            f"t_r has {len(t_rs)} values for {len(recordings)} recordings; give one for all, or "
-            "one each."
-        )
-    if new_t_r is None or any(value is None for value in t_rs):
-        raise InvalidRecordingError("t_r and new_t_r must be given, in seconds; got None.")
-    new_t_r = check_t_r(new_t_r)
-    return [
-        _resample(describe(index, recording), recording, check_t_r(value), new_t_r)
-        for index, (recording, value) in enumerate(zip(recordings, t_rs, strict=True))
-    ]
-
-
-def _resample(name, recording, t_r, new_t_r):
-    """Resample one recording."""
-    if t_r == new_t_r:
-        return np.array(recording, dtype=np.float32, order="C")
-    n_new = round(len(recording) * t_r / new_t_r)
-    ratio = Fraction(t_r / new_t_r).limit_denominator(_LARGEST_DENOMINATOR)
-    if len(recording) < 2 or n_new < 1 or not ratio:
-        raise InvalidRecordingError(
-            f"{name} has {len(recording)} timepoints of {t_r} s: too short to be resampled to "
-            f"{new_t_r} s."
-        )
-    # The filter's gain is off by about 0.1%, which of a raw baseline is more than the signal.
-    mean = recording.mean(axis=0, dtype=np.float64)
-    up, down = ratio.numerator, ratio.denominator
-    resampled = resample_poly(recording - mean, up, down, axis=0, padtype="line")
-    return as_float32(resampled[:n_new] + mean)
 
 
 def _warn_clipped(recordings, scaled, clip):

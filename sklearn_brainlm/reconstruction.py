@@ -12,7 +12,6 @@ from sklearn_brainlm.exceptions import DataQualityWarning, InvalidRecordingError
 from sklearn_brainlm.imputation import check_missing, interpolate
 from sklearn_brainlm.masking import draw_mask
 from sklearn_brainlm.metrics import masked_r2
-from sklearn_brainlm.recordings import n_columns
 
 __all__ = ["ReconstructionMixin"]
 
@@ -164,7 +163,8 @@ class ReconstructionMixin:
         reader = self._reader(guess)
         blind = []
         for recording, start in np.concatenate(self._place_windows(guess)):
-            gaps = missing[recording][start : start + self.window_length]
+            window = slice(start, start + self._setting("window_length"))
+            gaps = missing[recording][window]
             if not gaps.any():
                 continue
             signals, _ = reader.read(np.array([[recording, start]]))
@@ -173,7 +173,7 @@ class ReconstructionMixin:
             if np.isnan(made).any():
                 blind.append(f"{start} of recording {recording}")
             else:
-                part = filled[recording][start : start + self.window_length]
+                part = filled[recording][window]
                 part[gaps] = self.scaler_.inverse_transform(made)[0][gaps]
         if blind:
             warnings.warn(
@@ -223,14 +223,14 @@ class ReconstructionMixin:
 
     def _draw_fixed_masks(self, recordings, windows, mask_ratio, seed):
         """Draw one mask a window that does not depend on the other windows of the batch."""
-        masks = []
+        masks, grid = [], self._grid
         for recording, start in windows:
-            n_timepoints = min(len(recordings[recording]), self.window_length)
+            n_timepoints = min(len(recordings[recording]), self._setting("window_length"))
             masks.append(
                 draw_mask(
                     self.masking,
-                    self._grid.n_rows,
-                    n_columns(n_timepoints, self.patch_length),
+                    grid.n_rows,
+                    grid.n_columns(n_timepoints),
                     mask_ratio,
                     n_windows=1,
                     rng=np.random.default_rng((seed, recording, start)),

@@ -1,22 +1,22 @@
 """BrainLMTransformer: what it is told, and how it embeds recordings."""
 
-from numbers import Integral, Real
+from numbers import Real
 
 import numpy as np
 from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
+from sklearn.frozen import FrozenEstimator
 from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils.validation import check_is_fitted
 
+from sklearn_brainlm._base import draw_seed
+from sklearn_brainlm._parameters import ARCHITECTURE, INPUT, RUNNING, TRAINING
 from sklearn_brainlm._pretraining import MaskedAutoencoderEstimator
-from sklearn_brainlm.persistence import PersistenceMixin
+from sklearn_brainlm.persistence import PersistenceMixin, read_once
 from sklearn_brainlm.pooling import TokenPool, n_pooled
 from sklearn_brainlm.presets import PRESETS
 from sklearn_brainlm.reconstruction import ReconstructionMixin
 
 __all__ = ["PRESETS", "BrainLMTransformer"]
-
-_COUNT = Interval(Integral, 1, None, closed="left")
-_POSITIVE = Interval(Real, 0, None, closed="neither")
-_BELOW_ONE = Interval(Real, 0, 1, closed="left")
 
 
 class BrainLMTransformer(
@@ -35,14 +35,20 @@ class BrainLMTransformer(
 
     Parameters
     ----------
+    weights : str, Path or FrozenEstimator, optional
+        What to start from: a name of :func:`list_weights`, a folder, ``"owner/repository"`` on the
+        Hugging Face hub, or a fitted transformer in scikit-learn's ``FrozenEstimator``. Weights
+        settle the architecture and bring their input contract. None starts from nothing.
     n_parcels : int, optional
         Number of parcels of recordings. When given, the first fit notices transposed ones.
     parcel_coords : array of shape (n_parcels, 3), optional
-        MNI coordinates of the parcels in mm. Without them, a table of parcels is learned.
+        MNI coordinates of the parcels in mm. Without them, a table of parcels is learned. Weights
+        that know parcels by their coordinates only take those of another atlas.
     t_r : float, optional
-        Repetition time of recordings in seconds, kept with the weights.
+        Repetition time of recordings in seconds; they are resampled to that of the weights.
     scaler, clip : optional
-        `method` and `clip` of :class:`RecordingScaler`: "robust", "standard" or None, and None.
+        `method` and `clip` of :class:`RecordingScaler`; "auto", the default, is what the weights
+        expect, and "robust" without weights.
     short : {"pad", "raise"}, default="pad"
         What to do with recordings shorter than a window.
     window_length, patch_length : int, default=200, 20
@@ -86,8 +92,8 @@ class BrainLMTransformer(
     masking : {"random", "future", "block", "parcel"}, default="random"
         What is masked: tokens, the last columns, consecutive columns, whole rows.
     max_epochs, windows_per_recording, batch_size : int, default=15, 1, 4
-        Epochs of ``fit`` and of each ``partial_fit``, windows drawn from each recording in an
-        epoch, and windows of an optimizer step.
+        Epochs of ``fit`` and of each ``partial_fit`` (0 uses `weights` as they are), windows drawn
+        from each recording in an epoch, and windows of an optimizer step.
     micro_batch_size : int or "auto", default="auto"
         Windows on the device at a time. It changes memory, not what is learned.
     lr, weight_decay : float, default=1.5e-3, 0.05
@@ -104,6 +110,9 @@ class BrainLMTransformer(
         Whether ``fit`` goes on from the last fit: weights, scaling and history.
     pooling : {"cls", "mean", "parcel", "covariance"}, default="cls"
         How ``transform`` makes features of tokens, see Notes.
+    embed_mask_ratio : float, default=0.0
+        Part of the tokens that ``transform`` hides at random. 0.75 with "cls" is how the released
+        code embeds: from another quarter of the tokens, in another order, at every call.
     device : str, default="auto"
         Device of torch; "auto" takes CUDA when it is there.
     precision : {"auto", "fp32", "bf16"}, default="auto"
@@ -154,47 +163,22 @@ class BrainLMTransformer(
     """
 
     _parameter_constraints = {
-        **dict.fromkeys(
-            "window_length patch_length parcels_per_patch embed_dim depth n_heads mlp_dim "
-            "decoder_embed_dim decoder_depth decoder_n_heads decoder_mlp_dim max_epochs "
-            "windows_per_recording batch_size".split(),
-            [_COUNT],
-        ),
-        **dict.fromkeys(["n_parcels", "window_stride", "token_conv", "patience"], [_COUNT, None]),
-        **dict.fromkeys(["clip", "grad_clip"], [_POSITIVE, None]),
-        **dict.fromkeys(["xyz_scale", "lr"], [_POSITIVE]),
-        **dict.fromkeys(["dropout", "warmup", "validation_fraction"], [_BELOW_ONE]),
-        **dict.fromkeys(["gradient_checkpointing", "warm_start"], ["boolean"]),
-        "parcel_coords": ["array-like", None],
-        "t_r": [Real, None],
-        "scaler": [StrOptions({"robust", "standard"}), None],
-        "short": [StrOptions({"pad", "raise"})],
-        "attention": [StrOptions({"full", "factorised"})],
-        "decoder": [StrOptions({"full", "cross"})],
-        "decoded_fraction": [Interval(Real, 0, 1, closed="right")],
-        "norm": [StrOptions({"pre", "post"})],
-        "position": [StrOptions({"parcel", "image"})],
-        "parcel_embedding": [StrOptions({"xyz", "learned", "both"})],
-        "head": [StrOptions({"mlp", "linear"})],
-        "prior": [StrOptions({"gaussian"}), None],
-        "mask_ratio": [Interval(Real, 0, 1, closed="neither"), "array-like"],
-        "masking": [StrOptions({"random", "future", "block", "parcel"})],
-        "micro_batch_size": [_COUNT, StrOptions({"auto"})],
-        "weight_decay": [Interval(Real, 0, None, closed="left")],
+        **INPUT,
+        **ARCHITECTURE,
+        **TRAINING,
+        **RUNNING,
         "pooling": [StrOptions({"cls", "mean", "parcel", "covariance"})],
-        "device": [str],
-        "precision": [StrOptions({"auto", "fp32", "bf16"})],
-        "net_params": [dict, None],
-        **{name: [name] for name in ("random_state", "verbose")},
+        "embed_mask_ratio": [Interval(Real, 0, 1, closed="left")],
     }
 
     def __init__(
         self,
         *,
+        weights=None,
         n_parcels=None,
         parcel_coords=None,
         t_r=None,
-        scaler="robust",
+        scaler="auto",
         clip=None,
         short="pad",
         window_length=200,
@@ -235,12 +219,14 @@ class BrainLMTransformer(
         patience=None,
         warm_start=False,
         pooling="cls",
+        embed_mask_ratio=0.0,
         device="auto",
         precision="auto",
         net_params=None,
         random_state=None,
         verbose=0,
     ):
+        self.weights = weights
         self.n_parcels = n_parcels
         self.parcel_coords = parcel_coords
         self.t_r = t_r
@@ -285,6 +271,7 @@ class BrainLMTransformer(
         self.patience = patience
         self.warm_start = warm_start
         self.pooling = pooling
+        self.embed_mask_ratio = embed_mask_ratio
         self.device = device
         self.precision = precision
         self.net_params = net_params
@@ -314,17 +301,52 @@ class BrainLMTransformer(
             return self.transform([X])
         recordings = self._check_fitted_X(X)
         reader = self._reader(recordings)
-        pool = TokenPool(self.pooling, len(recordings), self._grid.n_rows)
+        n_rows = self._grid.n_rows
+        if self.embed_mask_ratio and self.pooling not in ("cls", "mean"):
+            raise ValueError(
+                f"pooling={self.pooling!r} needs all tokens: set embed_mask_ratio=0, not "
+                f"{self.embed_mask_ratio}, or pooling='cls' or 'mean'."
+            )
+        pool = TokenPool(self.pooling, len(recordings), n_rows)
         for windows in self._place_windows(recordings, stride=self.window_stride):
             signals, observed = reader.read(windows)
-            n_tokens = self._grid.n_rows * observed.shape[1] // self.patch_length
-            everything = np.tile(np.arange(n_tokens), (len(windows), 1))  # in raster order
-            latent = self.net_.encode(signals, everything)
+            visible = self._visible_tokens(recordings, windows, observed.shape[1])
+            latent = self.net_.encode(signals, visible)
             for recording, window in zip(windows[:, 0], latent, strict=True):
                 pool.add(recording, window)
         return pool.features()
 
+    def _visible_tokens(self, recordings, windows, n_timepoints):
+        """Return the tokens to embed each window from, (B, K): all in raster order, or a draw."""
+        n_tokens = self._grid.n_tokens(n_timepoints)
+        if not self.embed_mask_ratio:
+            return np.tile(np.arange(n_tokens), (len(windows), 1))
+        seed = draw_seed(self.random_state)
+        n_visible = max(1, int(n_tokens * (1 - self.embed_mask_ratio)))
+        draws = [np.random.default_rng((seed, *window)).permutation(n_tokens) for window in windows]
+        return np.stack(draws)[:, :n_visible]
+
+    def _donor(self):
+        """Return the fitted transformer that `weights` stand for, or None."""
+        if self.weights is None:
+            return None
+        if isinstance(self.weights, FrozenEstimator):
+            donor = self.weights.estimator
+            if not isinstance(donor, BrainLMTransformer):
+                raise TypeError(
+                    f"weights holds a frozen {type(donor).__name__}; only a fitted "
+                    "BrainLMTransformer has weights."
+                )
+            check_is_fitted(donor)
+            return donor
+        if isinstance(self.weights, BrainLMTransformer):
+            raise TypeError(
+                "weights is a BrainLMTransformer, which clone would empty. Give "
+                "FrozenEstimator(transformer), or the folder that save_pretrained wrote."
+            )
+        return read_once(BrainLMTransformer, self.weights, self.device)
+
     @property
     def _n_features_out(self):
         """Number of features of an embedding."""
-        return n_pooled(self.pooling, self._grid.n_rows, self.embed_dim)
+        return n_pooled(self.pooling, self._grid.n_rows, self._setting("embed_dim"))

@@ -1,49 +1,19 @@
-"""Batches against plain loops over recordings, tokens and values; pooling against numpy.cov.
+"""Batches against plain loops over recordings; pooling against numpy.cov.
 
-Not here: drawing windows (test_recordings.py) and masks (test_masking.py).
+Not here: drawing windows (test_recordings.py) and masks (test_masking.py), grids (test_grids.py).
 """
 
 import numpy as np
 import pytest
 
-from sklearn_brainlm.batches import TokenGrid, WindowBatches, WindowReader, place_windows
+from sklearn_brainlm.batches import WindowBatches, WindowReader, place_windows
 from sklearn_brainlm.exceptions import InvalidRecordingError
+from sklearn_brainlm.grids import TokenGrid
 from sklearn_brainlm.pooling import TokenPool, n_pooled
-
-GRIDS = [
-    TokenGrid(n_parcels=5, patch_length=4),
-    TokenGrid(n_parcels=5, patch_length=4, parcels_per_patch=2),
-    TokenGrid(5, 4, 2, np.array([3, 0, 4, 1, 2])),
-]
 
 
 def no_extras(*_):
     return {}
-
-
-def token_of(grid, timepoint, parcel, n_columns):
-    """Number of the token that holds a value."""
-    row = list(grid.order).index(parcel) // grid.parcels_per_patch
-    return row * n_columns + timepoint // grid.patch_length
-
-
-@pytest.mark.parametrize("grid", GRIDS)
-def test_grid_agrees_with_a_loop_over_values(grid):
-    n_timepoints, n_columns = 10, 3
-    rng = np.random.default_rng(0)
-    ids = rng.permutation(grid.n_rows * n_columns)[None, :4]
-    missing = rng.random((n_timepoints, 5)) < 0.05
-    held = grid.spread(ids, n_timepoints)[0]
-    touched = set()
-    for timepoint in range(n_timepoints):
-        for parcel in range(5):
-            token = token_of(grid, timepoint, parcel, n_columns)
-            assert held[timepoint, parcel] == (token in ids)
-            if missing[timepoint, parcel]:
-                touched.add(token)
-    assert set(np.flatnonzero(grid.touched(missing))) == touched
-    observed = np.arange(12)[None] < n_timepoints
-    assert grid.count_values(ids, observed) == held.sum()
 
 
 def test_place_windows_covers_every_timepoint_once_or_flush_with_the_end():
@@ -92,7 +62,7 @@ def make_batches(**parameters):
         seen.append(which.copy())
         return {"fold": 7 * which}
 
-    reader = WindowReader(recordings, np.asarray, GRIDS[0], 18, extras)
+    reader = WindowReader(recordings, np.asarray, TokenGrid(5, 4), 18, extras)
     defaults = {"masking": "random", "mask_ratio": 0.5, "decoded_fraction": 1.0, "seed": 3}
 
     def draw(epoch):

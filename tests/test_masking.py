@@ -11,7 +11,6 @@ from sklearn_brainlm.masking import (
     draw_mask,
     future_mask,
     mask_to_bool,
-    missing_to_mask,
     n_masked_tokens,
     parcel_mask,
     random_mask,
@@ -133,14 +132,3 @@ def test_wrong_noise_and_unknown_masking_are_named():
         random_mask(2, 3, 0.5, n_windows=1, noise=np.zeros((1, 5)))
     with pytest.raises(ValueError, match="masking='spiral'"):
         draw_mask("spiral", 2, 3, 0.5, n_windows=1)
-
-
-@pytest.mark.parametrize("parcels_per_patch", [1, 3])
-def test_missing_values_mask_the_tokens_they_touch(parcels_per_patch):
-    missing = np.random.default_rng(6).random((23, 7)) < 0.05
-    masked = missing_to_mask(missing, patch_length=5, parcels_per_patch=parcels_per_patch)
-    expected = np.zeros((-(-7 // parcels_per_patch), 5), dtype=bool)
-    for timepoint, parcel in np.argwhere(missing):
-        expected[parcel // parcels_per_patch, timepoint // 5] = True
-    assert expected.any() and not expected.all()
-    np.testing.assert_array_equal(masked, expected)
