@@ -5,8 +5,10 @@ The estimators take a list of them, so that a masker, an embedding and a predict
 
     Pipeline([("parcels", masker), ("embed", BrainLMTransformer()), ("predict", SVR())])
 
-- ``BrainLMTransformer`` learns from recordings (or loads weights) and embeds recordings.
+- ``BrainLMTransformer`` learns from recordings, or starts from weights, and embeds recordings.
+- ``load_weights`` and ``list_weights``: the released weights, and those that were saved here.
 - ``GaussianReconstructor`` fills in masked recordings in closed form: the yardstick.
+- ``doctor`` says what is wrong with recordings, and how to mend it.
 - ``RecordingScaler``, ``standardize_recordings`` and ``resample_recordings`` bring recordings to
   the scale and repetition time a model expects.
 
@@ -33,7 +35,11 @@ _LAZY_NAMES = {
     "PRESETS": "transformer",
     "BrainLMTransformer": "transformer",
     "GaussianReconstructor": "gaussian",
+    "InputContract": "contract",
     "RecordingScaler": "preprocessing",
+    "doctor": "doctor",
+    "list_weights": "catalogue",
+    "load_weights": "weights",
     "resample_recordings": "resampling",
     "standardize_recordings": "preprocessing",
 }
@@ -46,12 +52,14 @@ __all__ = [
     "CheckpointError",
     "DataQualityWarning",
     "GaussianReconstructor",
+    "InputContract",
     "InvalidRecordingError",
     "InvalidRecordingTypeError",
     "RecordingScaler",
     "TrainingDivergedError",
     "UntrustedFileError",
     "__version__",
+    "doctor",
     "resample_recordings",
     "standardize_recordings",
 ]

@@ -2,10 +2,18 @@
 
 import copy
 import warnings
+from os import PathLike
 
 from sklearn_brainlm._network import NetworkEstimator
 from sklearn_brainlm._validation import check_parcel_coords, check_t_r
-from sklearn_brainlm.exceptions import AtlasMismatchError, DataQualityWarning, InvalidRecordingError
+from sklearn_brainlm.coordinates import CoordinateStatistics
+from sklearn_brainlm.devices import resolve_device
+from sklearn_brainlm.exceptions import (
+    AtlasMismatchError,
+    CheckpointError,
+    DataQualityWarning,
+    InvalidRecordingError,
+)
 from sklearn_brainlm.preprocessing import RecordingScaler
 from sklearn_brainlm.resampling import resample_recordings
 
@@ -55,15 +63,67 @@ class AdoptingEstimator(NetworkEstimator):
         else:
             given = contract
         self.contract_ = given
-        self.settings_ = {**donor._settled(), "n_parcels": given.n_parcels}
-        for name in ("official_", "prior_"):
+        self.settings_ = {
+            **donor._settled(),
+            **vars(donor).get("settings_", {}),
+            "n_parcels": given.n_parcels,
+        }
+        for name in ("official_", "prior_", "coordinate_prior_"):
             if hasattr(donor, name):
                 setattr(self, name, getattr(donor, name))
+        if hasattr(self, "coordinate_prior_") and given.parcel_hash != contract.parcel_hash:
+            known = CoordinateStatistics(**self.coordinate_prior_)
+            self.prior_ = vars(known.at(given.parcel_coords))
         return donor
+
+    def carry_weights(self, carry=True):
+        """Choose what a pickle holds when weights are used as they are.
+
+        Parameters
+        ----------
+        carry : bool, default=True
+            Whether pickles hold a copy of the weights, to be read where those are not. Else they
+            say where the weights are and their SHA-256, as they do without this call.
+
+        Returns
+        -------
+        self : BrainLMTransformer
+            The fitted transformer.
+        """
+        self.carries_weights_ = carry
+        return self
+
+    def _net_state(self):
+        """Return the weights, or where they are if they are those of a file, untouched."""
+        used_as_they_are = self.max_epochs == 0 and isinstance(self.weights, (str, PathLike))
+        if used_as_they_are and not vars(self).get("carries_weights_"):
+            return {"weights": str(self.weights), "sha256": self._donor().weights_sha256_}
+        return super()._net_state()
+
+    def _restore_net(self, weights):
+        """Build the network; its weights may be in a file, which must be the same as it was."""
+        if "sha256" not in weights:
+            super()._restore_net(weights)
+            return
+        donor = self._donor()
+        if donor.weights_sha256_ != weights["sha256"]:
+            raise CheckpointError(
+                f"The weights {weights['weights']} are not those that were used when this was "
+                "pickled: their SHA-256 differs. Fit again, or put the former weights back."
+            )
+        self.device_ = resolve_device(self.device)
+        self.net_ = self._untrained_net(donor)
 
     def _forget(self):
         """Leave nothing fitted behind by a training that is cut short."""
-        for name in ("net_", "prior_", "contract_", "settings_", "official_"):
+        for name in (
+            "net_",
+            "prior_",
+            "coordinate_prior_",
+            "contract_",
+            "settings_",
+            "official_",
+        ):
             vars(self).pop(name, None)
 
     def _move_to_atlas(self, given, contract):
@@ -74,7 +134,7 @@ class AdoptingEstimator(NetworkEstimator):
                 f"{f' of {contract.atlas}' if contract.atlas else ''} and cannot be used on others "
                 f"({given.n_parcels} were given), because of: {', '.join(contract.atlas_bound)}. "
                 "Bring recordings to their atlas, or pretrain with parcel_embedding='xyz' and "
-                "prior=None, which only needs coordinates."
+                "prior='coordinates', which only needs coordinates."
             )
         if self.parcel_coords is None:
             raise AtlasMismatchError(

@@ -70,6 +70,9 @@ class BaseRecordingEstimator(BaseEstimator):
         """Bring recordings to the repetition time that weights expect."""
         return recordings
 
+    def _refuse_resampling(self, what):
+        """Raise if what is given back would have another repetition time than what was given."""
+
     def _learn_input(self, recordings):
         """Learn the input contract: number of parcels and scaling."""
         self.n_parcels_ = self.n_features_in_

@@ -64,7 +64,7 @@ class NetworkEstimator(BaseRecordingEstimator):
         """Return plain parameters and NumPy arrays: no tensor, no optimizer, no recording."""
         state = dict(super().__getstate__())
         if "net_" in state:
-            state["net_"] = state["net_"].get_weights()
+            state["net_"] = self._net_state()
         return state
 
     def __setstate__(self, state):
@@ -72,6 +72,10 @@ class NetworkEstimator(BaseRecordingEstimator):
         super().__setstate__(state)
         if "net_" in state:
             self._restore_net(state["net_"])
+
+    def _net_state(self):
+        """Return what the network is rebuilt from."""
+        return self.net_.get_weights()
 
     def _restore_net(self, weights):
         """Build the network and put weights into it; the device may be another than in fit."""
@@ -86,6 +90,11 @@ class NetworkEstimator(BaseRecordingEstimator):
         self.parcel_coords_ = None
         if self.parcel_coords is not None:
             self.parcel_coords_ = check_parcel_coords(self.parcel_coords, self.n_parcels_)
+        elif self.prior == "coordinates":
+            raise ValueError(
+                "prior='coordinates' carries what it learns to other parcels by their "
+                "coordinates: give parcel_coords, or use prior='gaussian'."
+            )
         names = getattr(self, "feature_names_in_", None)
         self.contract_ = InputContract(
             n_parcels=self.n_parcels_,
@@ -108,7 +117,7 @@ class NetworkEstimator(BaseRecordingEstimator):
         bound = []
         if self.parcel_coords_ is None or self.parcel_embedding != "xyz":
             bound.append("learned parcel embeddings")
-        if self.prior is not None:
+        if self.prior == "gaussian":
             bound.append("covariance of the prior")
         if self.position == "image":
             bound.append("rows of the image")
@@ -124,10 +133,16 @@ class NetworkEstimator(BaseRecordingEstimator):
 
     def _build_net(self):
         """Build the net around the network, untrained."""
-        module, module_parameters = self._build_module()
+        module, parameters = self._build_module()
+        return self._wrap(
+            module, **{f"module__{name}": value for name, value in parameters.items()}
+        )
+
+    def _wrap(self, module, **module_parameters):
+        """Build the net around a network, or around the class of one and its parameters."""
         parameters = {
             "module": module,
-            **{f"module__{name}": value for name, value in module_parameters.items()},
+            **module_parameters,
             "optimizer__weight_decay": self.weight_decay,
             "lr": self.lr,
             "warmup": self.warmup,

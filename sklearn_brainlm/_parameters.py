@@ -11,7 +11,7 @@ _POSITIVE = Interval(Real, 0, None, closed="neither")
 _BELOW_ONE = Interval(Real, 0, 1, closed="left")
 
 INPUT = {
-    "weights": [str, HasMethods("__fspath__"), HasMethods("transform"), None],
+    "weights": [str, HasMethods("__fspath__"), HasMethods("get_params"), None],
     **dict.fromkeys(["window_length", "patch_length", "parcels_per_patch"], [_COUNT]),
     **dict.fromkeys(["n_parcels", "window_stride"], [_COUNT, None]),
     "parcel_coords": ["array-like", None],
@@ -38,7 +38,7 @@ ARCHITECTURE = {
     "head": [StrOptions({"mlp", "linear"})],
     "dropout": [_BELOW_ONE],
     "gradient_checkpointing": ["boolean"],
-    "prior": [StrOptions({"gaussian"}), None],
+    "prior": [StrOptions({"gaussian", "coordinates"}), None],
 }
 
 TRAINING = {

@@ -7,16 +7,17 @@ from sklearn.base import _fit_context
 from sklearn.utils import check_consistent_length, column_or_1d
 
 from sklearn_brainlm._base import draw_seed
-from sklearn_brainlm._adoption import AdoptingEstimator
 from sklearn_brainlm._prior import cross_fit
+from sklearn_brainlm._released import ReleasedEstimator
 from sklearn_brainlm.batches import WindowBatches
+from sklearn_brainlm.coordinates import fit_coordinate_statistics
 from sklearn_brainlm.devices import forked_rng, resolve_device
 from sklearn_brainlm.recordings import WindowSampler
 
 __all__ = ["MaskedAutoencoderEstimator"]
 
 
-class MaskedAutoencoderEstimator(AdoptingEstimator):
+class MaskedAutoencoderEstimator(ReleasedEstimator):
     """Estimator that pretrains a network to reconstruct masked patches of recordings.
 
     Examples
@@ -226,9 +227,13 @@ class MaskedAutoencoderEstimator(AdoptingEstimator):
         if self._setting("prior") is None or donor is not None or "settings_" in vars(self):
             return [], None
         scaled = self.scaler_.transform(recordings)  # names a recording with values too large
-        statistics, fold_statistics, fold_of = cross_fit(scaled, groups, valid)
+        by_coords = self.prior == "coordinates"
+        coords = self.parcel_coords_ if by_coords else None
+        statistics, fold_statistics, fold_of = cross_fit(scaled, groups, valid, coords)
         if not going_on:
             self.prior_ = statistics
+            if by_coords:
+                self.coordinate_prior_ = vars(fit_coordinate_statistics(scaled, coords))
         return fold_statistics, fold_of
 
 

@@ -2,9 +2,10 @@
 
 import numpy as np
 
+from sklearn_brainlm.coordinates import fit_coordinate_statistics
 from sklearn_brainlm.stationary import fit_statistics
 
-__all__ = ["assign_folds", "cross_fit"]
+__all__ = ["assign_folds", "cross_fit", "fit_elsewhere"]
 
 _N_FOLDS = 5
 
@@ -36,7 +37,31 @@ def assign_folds(groups, n_folds=_N_FOLDS):
     return rank * min(n_folds, n_groups) // n_groups
 
 
-def cross_fit(recordings, groups, held_out):
+def fit_elsewhere(recordings, parcel_coords, seed):
+    """Fit the statistics of recordings as if half of the parcels had not been recorded.
+
+    Parameters
+    ----------
+    recordings : list of float32 arrays of shape (n_timepoints, n_parcels)
+        Scaled recordings.
+    parcel_coords : array of shape (n_parcels, 3)
+        MNI coordinates of the parcels in millimetres.
+    seed : int
+        Seed of the half that is used.
+
+    Returns
+    -------
+    statistics : GaussianStatistics
+        Of all parcels, carried to them from the half by their coordinates. What learns on such
+        statistics learns how far to trust them where no recording has been.
+    """
+    n_parcels = len(parcel_coords)
+    used = np.random.default_rng(seed).permutation(n_parcels)[: max(2, n_parcels // 2)]
+    part = [recording[:, used] for recording in recordings]
+    return fit_coordinate_statistics(part, parcel_coords[used]).at(parcel_coords)
+
+
+def cross_fit(recordings, groups, held_out, parcel_coords=None):
     """Fit the statistics of recordings, and those without each fold of them.
 
     Parameters
@@ -47,6 +72,9 @@ def cross_fit(recordings, groups, held_out):
         Who each recording is of.
     held_out : int64 array
         Recordings to validate on. They are a fold of their own.
+    parcel_coords : array of shape (n_parcels, 3), optional
+        With them, the statistics without a fold are also those of half of the parcels, see
+        :func:`fit_elsewhere`.
 
     Returns
     -------
@@ -67,8 +95,11 @@ def cross_fit(recordings, groups, held_out):
     n_folds = folds.max() + 1
     if n_folds == 1:
         return statistics, [], np.full(len(recordings), -1)
-    fold_statistics = [
-        vars(fit_statistics([recordings[i] for i in np.flatnonzero(folds != fold)]))
-        for fold in range(n_folds)
-    ]
+    fold_statistics = []
+    for fold in range(n_folds):
+        others = [recordings[i] for i in np.flatnonzero(folds != fold)]
+        if parcel_coords is None:
+            fold_statistics.append(vars(fit_statistics(others)))
+        else:
+            fold_statistics.append(vars(fit_elsewhere(others, parcel_coords, fold)))
     return statistics, fold_statistics, folds

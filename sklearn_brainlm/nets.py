@@ -17,7 +17,6 @@ from tqdm import tqdm
 
 from sklearn_brainlm.callbacks import NoMoreProgress, Progress, Schedule, Stopping
 from sklearn_brainlm.exceptions import TrainingDivergedError
-from sklearn_brainlm.modules import unpatchify
 
 __all__ = ["ReconstructionNet"]
 
@@ -177,7 +176,7 @@ class ReconstructionNet(NeuralNet):
             X["signals"], y_pred.float(), X["ids_mask"], observed=observed
         )
 
-    def encode(self, signals, ids_keep):
+    def encode(self, signals, ids_keep, *, cls_only=False):
         """Embed the visible tokens of windows.
 
         Parameters
@@ -186,15 +185,18 @@ class ReconstructionNet(NeuralNet):
             Windows, parcel-major.
         ids_keep : int64 array of shape (B, K)
             Visible tokens.
+        cls_only : bool, default=False
+            Whether nothing but the CLS embedding is wanted, which costs less.
 
         Returns
         -------
-        latent : float32 array of shape (B, 1 + K, D)
+        latent : float32 array of shape (B, 1 + K, D), or (B, 1, D)
             The CLS embedding, then one embedding a visible token.
         """
         self._set_training(False)
         with torch.inference_mode():
-            latent = self.module_.forward_encoder(*self._tensors(signals, ids_keep))
+            signals, ids_keep = self._tensors(signals, ids_keep)
+            latent = self.module_.forward_encoder(signals, ids_keep, cls_only=cls_only)
         return latent.cpu().numpy()
 
     def fill(self, inputs):
@@ -217,11 +219,7 @@ class ReconstructionNet(NeuralNet):
             module = self.module_
             tokens = module.patchify(signals)  # (B, N, parcels_per_patch * L)
             tokens = tokens.scatter(1, ids_mask[..., None].expand_as(predicted), predicted)
-            filled = unpatchify(
-                tokens, *signals.shape[1:], module.patch_length, module.parcels_per_patch
-            )
-            if module.parcel_order is not None:
-                filled = filled[:, module.parcel_order.argsort()]
+            filled = module.unpatchify(tokens, *signals.shape[1:])
         return filled.cpu().numpy()
 
     def get_weights(self):

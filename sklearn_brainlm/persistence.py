@@ -11,10 +11,12 @@ import numpy as np
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
+from sklearn_brainlm.cards import write_card
 from sklearn_brainlm.contract import InputContract
 from sklearn_brainlm.exceptions import CheckpointError
 from sklearn_brainlm.preprocessing import RecordingScaler
-from sklearn_brainlm.weights import load_weights, package_versions, save_weights
+from sklearn_brainlm.weight_folders import FORMAT, package_versions, read_weights, save_weights
+from sklearn_brainlm.weights import load_weights, locate_weights
 
 __all__ = ["PersistenceMixin", "from_folder", "read_once", "to_folder"]
 
@@ -55,27 +57,64 @@ class PersistenceMixin:
         return to_folder(self, path)
 
     @classmethod
-    def from_pretrained(cls, path, *, device="auto"):
-        """Read weights that :meth:`save_pretrained` wrote.
+    def from_pretrained(
+        cls,
+        source,
+        *,
+        subfolder=None,
+        revision=None,
+        sha256=None,
+        parcel_coords=None,
+        t_r=None,
+        device="auto",
+    ):
+        """Read weights, those that :meth:`save_pretrained` wrote or the released ones.
 
         Parameters
         ----------
-        path : str or Path
-            The folder.
+        source : str or Path
+            A folder or a file, a name of :func:`list_weights`, or ``"owner/repository"`` on the
+            Hugging Face hub.
+        subfolder, revision, sha256 : str, optional
+            Folder within `source`; commit, tag or branch on the hub; and what the SHA-256 of the
+            file of weights must be.
+        parcel_coords : array of shape (n_parcels, 3), optional
+            MNI coordinates of the parcels in millimetres, for released weights, whose files lack
+            them. Those of A424 are downloaded from the authors' repository when None.
+        t_r : float, optional
+            Repetition time of the recordings to come, when it is not that of the weights.
         device : str, default="auto"
             Device to run on, as in the constructor.
 
         Returns
         -------
         model : BrainLMTransformer
-            Fitted; ``transform`` gives what it gave when it was saved.
+            Fitted. What was saved here embeds as it did when it was saved.
 
         Raises
         ------
         CheckpointError
             If files are missing or damaged, or hold something else.
+        UntrustedFileError
+            If a file is not what its format allows, or is a pickle.
+
+        Notes
+        -----
+        Released weights come without the medians and interquartile ranges of the recordings they
+        were trained on: ``transform`` then scales by those of the recordings it is given, and says
+        so once. Use ``weights=`` and ``fit`` to learn them from a training set.
         """
-        return from_folder(cls, path, device=device)
+        path, config = locate_weights(source, subfolder, revision, sha256)
+        if config.get("format") != FORMAT:
+            coords = cls._released_coords(config, parcel_coords)
+            weights = load_weights(path, sha256=sha256, parcel_coords=coords)
+            return cls._of_released(weights, str(source), t_r, device)
+        if sha256 not in (None, config.get("sha256")):
+            raise CheckpointError(
+                f"The SHA-256 of {path} is {config.get('sha256')}, expected {sha256}."
+            )
+        changes = {name: value for name, value in [("t_r", t_r)] if value is not None}
+        return from_folder(cls, path.parent, device=device, **changes)
 
 
 def to_folder(estimator, path):
@@ -100,7 +139,11 @@ def to_folder(estimator, path):
     """
     arrays = {}
     config = {**_encode(estimator, "", arrays), "versions": package_versions()}
-    return save_weights(path, config, arrays, card=_model_card(estimator, config))
+    if hasattr(estimator, "net_"):
+        network, parameters = estimator._build_module()
+        parameters = _encode(parameters, "network", arrays)
+        config["network"] = {"class": network.__name__, "parameters": parameters}
+    return save_weights(path, config, arrays, card=write_card(config))
 
 
 def from_folder(cls, path, **parameters):
@@ -125,19 +168,21 @@ def from_folder(cls, path, **parameters):
     CheckpointError
         If the folder holds another class, or what it holds does not fit together.
     """
-    config, arrays = load_weights(path)
+    config, arrays = read_weights(path)
     if config.get("class") != cls.__name__:
         raise CheckpointError(
             f"{path} holds weights of {config.get('class')!r}. Use its from_pretrained, not that "
             f"of {cls.__name__}."
         )
     try:
-        return _decode_estimator(cls, config, arrays, parameters)
+        estimator = _decode_estimator(cls, config, arrays, parameters)
+        estimator.weights_sha256_ = config["sha256"]
+        return estimator
     except (AttributeError, KeyError, RuntimeError, TypeError) as error:
         raise CheckpointError(f"{path} does not fit together: {error}") from error
 
 
-def read_once(cls, source, device):
+def read_once(cls, source, device, parcel_coords=None):
     """Read weights, or take what this process has read already: weights may be large.
 
     Parameters
@@ -148,6 +193,8 @@ def read_once(cls, source, device):
         As :meth:`PersistenceMixin.from_pretrained` takes it.
     device : str
         Device to run on.
+    parcel_coords : array of shape (n_parcels, 3), optional
+        MNI coordinates, for released weights.
 
     Returns
     -------
@@ -161,13 +208,16 @@ def read_once(cls, source, device):
         # Folders are written anew: what was read is good while the files are.
         stamps = tuple((f.name, f.stat().st_size, f.stat().st_mtime_ns) for f in files)
         source = str(path.resolve())
-    return _read_stamped(cls, str(source), device, stamps)
+    coords = None
+    if parcel_coords is not None:
+        coords = tuple(map(tuple, np.asarray(parcel_coords, dtype=np.float64).tolist()))
+    return _read_stamped(cls, str(source), device, coords, stamps)
 
 
 @lru_cache(maxsize=4)
-def _read_stamped(cls, source, device, stamps):
+def _read_stamped(cls, source, device, parcel_coords, stamps):
     """Read weights once for each state of their files."""
-    return cls.from_pretrained(source, device=device)
+    return cls.from_pretrained(source, device=device, parcel_coords=parcel_coords)
 
 
 def _encode(value, name, arrays):
@@ -176,6 +226,8 @@ def _encode(value, name, arrays):
         return {"contract": value.to_dict()}
     if isinstance(value, np.ndarray):
         if value.dtype.kind in "biuf":
+            # An array that is used twice is written once.
+            name = next((known for known, array in arrays.items() if array is value), name)
             arrays[name] = value
             return {"array": name}
         return {"strings": [str(item) for item in value]}
@@ -202,10 +254,17 @@ def _encode_estimator(estimator, name, arrays):
     prefix = f"{name}." if name else ""
     names = estimator.get_params(deep=False)
     state = estimator.__getstate__()
+    if "net_" in state:  # a pickle may only say where they are
+        state["net_"] = estimator.net_.get_weights()
     fitted = [key for key in state if key.endswith("_") and not key.startswith("_")]
+    # What it started from is in it: the copy stands alone, with the parameters in use.
+    settled = {**state.get("settings_", {}), "weights": None}
+    parameters = {key: settled.get(key, state[key]) for key in names}
     return {
         "class": type(estimator).__name__,
-        "parameters": {key: _encode(state[key], prefix + key, arrays) for key in names},
+        "parameters": {
+            key: _encode(value, prefix + key, arrays) for key, value in parameters.items()
+        },
         "fitted": {key: _encode(state[key], prefix + key, arrays) for key in fitted},
     }
 
@@ -234,64 +293,3 @@ def _decode_estimator(cls, config, arrays, parameters):
     fitted = {key: _decode(value, arrays) for key, value in config["fitted"].items()}
     estimator.__setstate__({**vars(estimator), **fitted})
     return estimator
-
-
-def _model_card(estimator, config):
-    """Write what a person should know before using the weights."""
-    fitted, parameters = config["fitted"], config["parameters"]
-    name = config["class"]
-    t_r = "unknown" if fitted["t_r_"] is None else f"{fitted['t_r_']} s"
-    coords = "none" if fitted["parcel_coords_"] is None else "MNI millimetres, in the weights"
-    last = (fitted["history_"] or [{}])[-1]
-    losses = ", ".join(
-        f"{key} {last[key]:.4g}" for key in ("train_loss", "valid_loss") if last.get(key)
-    )
-    versions = ", ".join(f"{key} {value}" for key, value in config["versions"].items())
-    return f"""---
-license: "unknown: set by whoever publishes"
-library_name: sklearn_brainlm
----
-
-# {name} weights
-
-A masked autoencoder of brain activity recordings with {fitted["n_parameters_"]:,} parameters.
-
-## What it expects
-
-| | |
-|---|---|
-| parcels | {fitted["n_parcels_"]} |
-| parcel coordinates | {coords} |
-| repetition time | {t_r} |
-| scaling | {parameters["scaler"]}, with the statistics of the training recordings |
-| window | {parameters["window_length"]} timepoints |
-| patch | {parameters["patch_length"]} timepoints x {parameters["parcels_per_patch"]} parcels |
-
-Recordings must be extracted and cleaned in the same way as those it was trained on.
-
-## What it was trained on
-
-{fitted["trained_on_"]["n_recordings"]} recordings with {fitted["trained_on_"]["n_timepoints"]:,} \
-timepoints; {len(fitted["history_"])} epochs ({losses}). Who was recorded, and how, is for whoever
-publishes these weights to say.
-
-## Intended use
-
-Research on brain activity recordings: embeddings for predictors that are validated on people the
-weights have not seen, and reconstruction of masked activity. Not for diagnosis.
-
-## Licence
-
-unknown: set by whoever publishes
-
-## How to load it
-
-```python
-from sklearn_brainlm import {name}
-
-model = {name}.from_pretrained("path/to/this/folder")
-embeddings = model.transform(recordings)
-```
-
-Written with {versions}.
-"""

@@ -67,10 +67,11 @@ class TokenPool:
         ----------
         recording : int
             Index of its recording.
-        latent : float32 array of shape (1 + N, D)
-            CLS embedding and tokens in raster order.
+        latent : float32 array of shape (1 + N, D), or (1, D)
+            CLS embedding and tokens in raster order; "cls" needs no tokens, "mean" no order.
         """
-        tokens = latent[1:].reshape(self.n_rows, -1, latent.shape[1])  # (R, C, D)
+        if self.pooling in ("covariance", "parcel"):
+            tokens = latent[1:].reshape(self.n_rows, -1, latent.shape[1])  # (R, C, D)
         if self.pooling == "covariance":
             # In float64, as the mean is taken off only once all windows are there.
             flat = tokens.astype(np.float64).reshape(self.n_rows, -1)  # (R, C * D)

@@ -58,6 +58,7 @@ class ReconstructionMixin:
             where values were masked) and ``masked`` (bool), all (n_timepoints, n_parcels) and in
             scaled units: ``scaler_.inverse_transform`` brings them back.
         """
+        self._refuse_resampling("reconstruct")
         recordings = self._check_fitted_X(X)
         if mask_ratio is None:
             mask_ratio = np.atleast_1d(self.mask_ratio)[0]
@@ -152,6 +153,7 @@ class ReconstructionMixin:
         without a whole patch has nothing to go by.
         """
         check_is_fitted(self)
+        self._refuse_resampling("impute")
         recordings = self._check_X(X, reset=False, ensure_all_finite=False)
         missing = check_missing(missing, recordings)
         guess = [

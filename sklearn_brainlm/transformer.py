@@ -2,17 +2,15 @@
 
 from numbers import Real
 
-import numpy as np
 from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.frozen import FrozenEstimator
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
-from sklearn_brainlm._base import draw_seed
+from sklearn_brainlm._embedding import EmbeddingMixin
 from sklearn_brainlm._parameters import ARCHITECTURE, INPUT, RUNNING, TRAINING
 from sklearn_brainlm._pretraining import MaskedAutoencoderEstimator
 from sklearn_brainlm.persistence import PersistenceMixin, read_once
-from sklearn_brainlm.pooling import TokenPool, n_pooled
 from sklearn_brainlm.presets import PRESETS
 from sklearn_brainlm.reconstruction import ReconstructionMixin
 
@@ -22,6 +20,7 @@ __all__ = ["PRESETS", "BrainLMTransformer"]
 class BrainLMTransformer(
     PersistenceMixin,
     ReconstructionMixin,
+    EmbeddingMixin,
     ClassNamePrefixFeaturesOutMixin,
     TransformerMixin,
     MaskedAutoencoderEstimator,
@@ -84,9 +83,10 @@ class BrainLMTransformer(
         Dropout of embedded tokens.
     gradient_checkpointing : bool, default=False
         Recompute activations in the backward pass: less memory, more time.
-    prior : {"gaussian"} or None, default="gaussian"
+    prior : {"gaussian", "coordinates"} or None, default="gaussian"
         What training starts from: the closed form of :class:`GaussianReconstructor`, which learns
-        to adapt to the person, plus a gated residual; or nothing.
+        to adapt to the person, plus a gated residual; the same in a form that can be carried to
+        the parcels of another atlas by their coordinates; or nothing.
     mask_ratio : float or sequence of float, default=(0.2, 0.75, 0.9)
         Part of the tokens to mask. Of several, one is drawn for each batch.
     masking : {"random", "future", "block", "parcel"}, default="random"
@@ -283,49 +283,6 @@ class BrainLMTransformer(
         tags.transformer_tags.preserves_dtype = ["float32"]  # and makes float64 float32
         return tags
 
-    def transform(self, X):
-        """Embed recordings.
-
-        Parameters
-        ----------
-        X : list of arrays of shape (n_timepoints, n_parcels)
-            Recordings; a 3-D array is many, a 2-D array or DataFrame is one.
-
-        Returns
-        -------
-        embeddings : float32 array of shape (n_recordings, n_features)
-            One row a recording.
-        """
-        if len(getattr(X, "shape", ())) == 2:
-            # As a list, so that set_output does not look for one row a timepoint in a DataFrame.
-            return self.transform([X])
-        recordings = self._check_fitted_X(X)
-        reader = self._reader(recordings)
-        n_rows = self._grid.n_rows
-        if self.embed_mask_ratio and self.pooling not in ("cls", "mean"):
-            raise ValueError(
-                f"pooling={self.pooling!r} needs all tokens: set embed_mask_ratio=0, not "
-                f"{self.embed_mask_ratio}, or pooling='cls' or 'mean'."
-            )
-        pool = TokenPool(self.pooling, len(recordings), n_rows)
-        for windows in self._place_windows(recordings, stride=self.window_stride):
-            signals, observed = reader.read(windows)
-            visible = self._visible_tokens(recordings, windows, observed.shape[1])
-            latent = self.net_.encode(signals, visible)
-            for recording, window in zip(windows[:, 0], latent, strict=True):
-                pool.add(recording, window)
-        return pool.features()
-
-    def _visible_tokens(self, recordings, windows, n_timepoints):
-        """Return the tokens to embed each window from, (B, K): all in raster order, or a draw."""
-        n_tokens = self._grid.n_tokens(n_timepoints)
-        if not self.embed_mask_ratio:
-            return np.tile(np.arange(n_tokens), (len(windows), 1))
-        seed = draw_seed(self.random_state)
-        n_visible = max(1, int(n_tokens * (1 - self.embed_mask_ratio)))
-        draws = [np.random.default_rng((seed, *window)).permutation(n_tokens) for window in windows]
-        return np.stack(draws)[:, :n_visible]
-
     def _donor(self):
         """Return the fitted transformer that `weights` stand for, or None."""
         if self.weights is None:
@@ -344,9 +301,4 @@ class BrainLMTransformer(
                 "weights is a BrainLMTransformer, which clone would empty. Give "
                 "FrozenEstimator(transformer), or the folder that save_pretrained wrote."
             )
-        return read_once(BrainLMTransformer, self.weights, self.device)
-
-    @property
-    def _n_features_out(self):
-        """Number of features of an embedding."""
-        return n_pooled(self.pooling, self._grid.n_rows, self._setting("embed_dim"))
+        return read_once(BrainLMTransformer, self.weights, self.device, self.parcel_coords)

@@ -1,208 +1,298 @@
-"""Weights on disk: safetensors and JSON, never a pickle.
+"""Weights by name, path or address on the hub: found, recognised, checked, built."""
 
-A folder of weights holds ``model.safetensors`` (every array), ``config.json`` (everything else,
-with the SHA-256 of the arrays) and ``README.md`` (a model card for people).
-"""
-
-import hashlib
 import json
-import os
-from importlib.metadata import version
+import re
+from dataclasses import dataclass, field
 from pathlib import Path
 
-import numpy as np
-from safetensors import SafetensorError
-from safetensors.numpy import load, save
+import torch
 
-from sklearn_brainlm import __version__
+from sklearn_brainlm import _official, _official_contract
+from sklearn_brainlm.catalogue import RELEASED_LICENCE, list_weights
+from sklearn_brainlm.contract import InputContract
 from sklearn_brainlm.exceptions import CheckpointError, UntrustedFileError
+from sklearn_brainlm.hub import fetch
+from sklearn_brainlm.modules import InformedAutoencoder, MaskedAutoencoder
+from sklearn_brainlm.weight_files import (
+    read_json,
+    read_safetensors,
+    read_torch_file,
+    write_bytes_atomically,
+    write_safetensors,
+)
+from sklearn_brainlm.weight_folders import FORMAT, read_weights, save_weights
 
-__all__ = ["check_names", "load_weights", "package_versions", "save_weights"]
+__all__ = [
+    "OWN",
+    "Weights",
+    "list_weights",
+    "load_weights",
+    "locate_weights",
+    "save_weights",
+]
 
-_FORMAT = "sklearn_brainlm weights"
-_FORMAT_VERSION = 1
-_PICKLES = {".bin", ".ckpt", ".joblib", ".npy", ".npz", ".pickle", ".pkl", ".pt", ".pth"}
-_PACKAGES = ("torch", "scikit-learn", "skorch", "numpy", "safetensors")
+OWN = "sklearn_brainlm"
+_READERS = {
+    "model.safetensors": read_safetensors,
+    "pytorch_model.safetensors": read_safetensors,
+    "pytorch_model.bin": read_torch_file,
+}
+_BY_SUFFIX = {".safetensors": read_safetensors, ".bin": read_torch_file}
+_PICKLES = {".ckpt", ".joblib", ".npy", ".npz", ".pickle", ".pkl", ".pt", ".pth"}
+# Classes that a file may name: a name never becomes an import.
+_NETWORKS = {
+    network.__name__: network
+    for network in (InformedAutoencoder, MaskedAutoencoder, _official.make_network)
+}
+_ON_THE_HUB = re.compile(r"[\w.-]+/[\w.-]+")
 
 
-def save_weights(path, config, arrays, *, card=None):
-    """Write weights and everything needed to use them into a folder.
+@dataclass
+class Weights:
+    """Weights that were read, with the network they are of.
+
+    Attributes
+    ----------
+    family : {"sklearn_brainlm", "brainlm", "vitmae", "vitmae_finetuned"}
+        This package's own; or the released 13M family, image family, or image family with a head.
+    config : dict
+        What config.json says.
+    contract : InputContract
+        What the weights expect of recordings.
+    module : torch.nn.Module
+        The network.
+    sha256 : str
+        Of the file of weights.
+    leftovers : dict of str to array
+        Released tensors that no computation uses, kept for :meth:`export_official`.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import numpy as np
+    >>> from sklearn_brainlm import BrainLMTransformer
+    >>> recordings = np.random.default_rng(0).standard_normal((3, 40, 4))
+    >>> model = BrainLMTransformer(window_length=20, patch_length=5, max_epochs=1).fit(recordings)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     weights = load_weights(model.save_pretrained(folder))
+    >>> weights.family, weights.contract.n_parcels
+    ('sklearn_brainlm', 4)
+    """
+
+    family: str
+    config: dict
+    contract: InputContract
+    module: object
+    sha256: str
+    leftovers: dict = field(default_factory=dict)
+
+    def export_official(self, path):
+        """Write the weights as the released code reads them.
+
+        Parameters
+        ----------
+        path : str or Path
+            Folder: config.json, model.safetensors and README.md with the licence.
+
+        Returns
+        -------
+        path : Path
+            The folder.
+
+        Raises
+        ------
+        CheckpointError
+            If they are not of a released family.
+        """
+        if self.family == OWN:
+            raise CheckpointError(
+                "These weights are of this package's own format, which the released code cannot "
+                "run. Use save_pretrained."
+            )
+        return export_official(path, self.config, self.module, self.leftovers)
+
+
+def load_weights(source, subfolder=None, revision=None, sha256=None, *, parcel_coords=None):
+    """Read weights of any known family, check all of them, and build their network.
+
+    Parameters
+    ----------
+    source : str or Path
+        A folder, a file (``model.safetensors``, ``pytorch_model.safetensors`` or
+        ``pytorch_model.bin`` with config.json beside it), a name of :func:`list_weights`, or
+        ``"owner/repository"`` on the Hugging Face hub.
+    subfolder : str, optional
+        Folder within `source`.
+    revision : str, optional
+        Commit, tag or branch on the hub.
+    sha256 : str, optional
+        What the SHA-256 of the file of weights must be.
+    parcel_coords : array of shape (n_parcels, 3), optional
+        MNI coordinates of the parcels in millimetres. Released networks need those of A424, which
+        are not in their files, to compute anything.
+
+    Returns
+    -------
+    weights : Weights
+        The network and what is known of it.
+
+    Raises
+    ------
+    CheckpointError
+        If files are missing or damaged, or a tensor is missing, unexpected or of a wrong shape: the
+        message lists them.
+    UntrustedFileError
+        If a file is not what its format allows, or is a pickle.
+    """
+    path, config = locate_weights(source, subfolder, revision, sha256)
+    if config.get("format") == FORMAT:
+        config, arrays = read_weights(path.parent)
+        if sha256 is not None and sha256 != config["sha256"]:
+            raise CheckpointError(
+                f"The SHA-256 of {path} is {config['sha256']}, expected {sha256}."
+            )
+        contract, module = _build_own(path.parent, config, arrays)
+        return Weights(OWN, config, contract, module, config["sha256"])
+    family = _official.family_of(config)
+    arrays, digest = _reader_of(path)(path, sha256=sha256)
+    module, leftovers = _official.build_module(config, arrays, parcel_coords=parcel_coords)
+    contract = _official_contract.contract_of(config, parcel_coords)
+    return Weights(family, config, contract, module, digest, leftovers)
+
+
+def locate_weights(source, subfolder=None, revision=None, sha256=None):
+    """Find the files of weights, on the hub if need be.
+
+    Parameters
+    ----------
+    source, subfolder, revision, sha256
+        As for :func:`load_weights`.
+
+    Returns
+    -------
+    path : Path
+        The file of weights.
+    config : dict
+        What the config.json beside it says.
+
+    Raises
+    ------
+    CheckpointError
+        If they are not there.
+    UntrustedFileError
+        If `source` is a file whose reading would run its code.
+    """
+    known = {weights.name: weights for weights in list_weights()}.get(str(source))
+    path = Path(source)
+    if path.suffix in _PICKLES:
+        raise UntrustedFileError(
+            f"{path} may hold pickled objects, and reading those runs their code. Weights are "
+            f"files named {', '.join(_READERS)}, with config.json beside them."
+        )
+    if known is not None:
+        path = _fetch(known.repository, subfolder or known.subfolder, revision, sha256)
+    elif path.is_dir():
+        path = _find_in(path / (subfolder or ""))
+    elif not path.exists() and _ON_THE_HUB.fullmatch(str(source)):
+        path = _fetch(str(source), subfolder, revision, sha256)
+    elif not path.is_file():
+        raise CheckpointError(
+            f"{source} is neither a folder nor a file, nor a name of weights "
+            f"({', '.join(weights.name for weights in list_weights())}), nor 'owner/repository'."
+        )
+    return path, read_json(path.parent / "config.json", max_bytes=1 << 24)
+
+
+def export_official(path, config, module, leftovers):
+    """Write a released network as the released code reads it.
 
     Parameters
     ----------
     path : str or Path
-        Folder; it is made when it is not there, and its files of these names are replaced.
+        The folder.
     config : dict
-        What JSON can hold.
-    arrays : dict of str to array
-        Numeric and bool arrays by name.
-    card : str, optional
-        Text of README.md.
+        Its config.json.
+    module : torch.nn.Module
+        The network.
+    leftovers : dict of str to array
+        Released tensors that no computation uses.
 
     Returns
     -------
     path : Path
         The folder.
-
-    Raises
-    ------
-    CheckpointError
-        If an array is not finite.
-    TypeError
-        If `config` holds something that JSON cannot.
     """
     folder = Path(path)
-    _check_finite(folder, arrays)
-    content = save({name: np.asarray(array, order="C") for name, array in arrays.items()})
-    config = {
-        **config,
-        "format": _FORMAT,
-        "format_version": _FORMAT_VERSION,
-        "sha256": hashlib.sha256(content).hexdigest(),
-        "arrays": {name: [str(a.dtype), list(a.shape)] for name, a in sorted(arrays.items())},
-    }
-    text = json.dumps(config, indent=2, allow_nan=False) + "\n"
+    arrays = _official.export_arrays(config, module, leftovers)
     folder.mkdir(parents=True, exist_ok=True)
-    if card is not None:
-        _replace(folder / "README.md", card.encode())
-    _replace(folder / "model.safetensors", content)
-    _replace(folder / "config.json", text.encode())  # last: it vouches for the arrays
+    card = (
+        "---\nlicense: cc-by-nc-nd-4.0\n---\n\n# BrainLM weights\n\n"
+        f"Exported from released BrainLM weights. {RELEASED_LICENCE}\n\n**Do not redistribute.**\n"
+    )
+    write_bytes_atomically(folder / "README.md", card.encode())
+    write_safetensors(folder / "model.safetensors", arrays, {"format": "pt"})
+    write_bytes_atomically(folder / "config.json", (json.dumps(config, indent=2) + "\n").encode())
     return folder
 
 
-def load_weights(path):
-    """Read a folder that :func:`save_weights` wrote, and check all of it before use.
+def _fetch(repository, subfolder, revision, sha256):
+    """Get weights from the hub, in the first of the forms that is there."""
+    where = {"subfolder": subfolder, "revision": revision, "licence": RELEASED_LICENCE}
+    failures = []
+    for name in _READERS:
+        digests = None if sha256 is None else {name: sha256}
+        try:
+            return fetch(repository, ["config.json", name], sha256=digests, **where) / name
+        except CheckpointError as error:
+            failures.append(error)
+    raise failures[0]
 
-    Parameters
-    ----------
-    path : str or Path
-        The folder.
 
-    Returns
-    -------
-    config : dict
-        What was saved with the arrays.
-    arrays : dict of str to array
-        The arrays by name.
-
-    Raises
-    ------
-    CheckpointError
-        If files are missing, damaged, of another format, or do not belong together.
-    UntrustedFileError
-        If the path is a pickle, whose reading would run its code.
-    """
-    folder = Path(path)
-    if folder.suffix in _PICKLES:
-        raise UntrustedFileError(
-            f"{folder} may hold pickled objects, and reading those runs their code. Weights are "
-            "folders with config.json and model.safetensors, as save_pretrained writes them."
-        )
-    if not folder.is_dir():
+def _find_in(folder):
+    """Return the file of weights of a folder."""
+    found = [folder / name for name in _READERS if (folder / name).is_file()]
+    if not found or not (folder / "config.json").is_file():
+        here = sorted(entry.name for entry in folder.iterdir()) if folder.is_dir() else []
         raise CheckpointError(
-            f"{folder} is not a folder. Give the folder that save_pretrained wrote."
+            f"{folder} does not hold config.json and one of {', '.join(_READERS)}. It holds: "
+            f"{', '.join(here) or 'nothing'}."
         )
-    config = _read_config(folder)
-    content = _read(folder, "model.safetensors")
-    if hashlib.sha256(content).hexdigest() != config["sha256"]:
+    return found[0]
+
+
+def _build_own(folder, config, arrays):
+    """Build the network that a folder of this package's own format describes."""
+    described = config.get("network")
+    if described is None or described["class"] not in _NETWORKS:
         raise CheckpointError(
-            f"{folder / 'model.safetensors'} is not the file that config.json describes (its "
-            "SHA-256 differs): it is damaged, or of another set of weights. Copy both again."
+            f"{folder} holds a {config.get('class')} without a network that can be built alone. "
+            "Use the from_pretrained of its class."
         )
+    contract = InputContract.from_dict(config["fitted"]["contract_"]["contract"])
     try:
-        arrays = load(content)
-    except SafetensorError as error:
-        raise CheckpointError(f"{folder / 'model.safetensors'} cannot be read: {error}.") from error
-    found = {name: [str(array.dtype), list(array.shape)] for name, array in arrays.items()}
-    check_names(config["arrays"], found, str(folder))
-    _check_finite(folder, arrays)
-    return config, arrays
+        module = _NETWORKS[described["class"]](**_resolve(described["parameters"], arrays))
+        state = {
+            name.removeprefix("net_."): torch.from_numpy(array)
+            for name, array in arrays.items()
+            if name.startswith("net_.")
+        }
+        module.load_state_dict(state)
+    except (AttributeError, KeyError, RuntimeError, TypeError, ValueError) as error:
+        raise CheckpointError(f"{folder} does not fit together: {error}") from error
+    return contract, module.eval()
 
 
-def check_names(expected, found, where):
-    """Compare two sets of names, and what they stand for, strictly.
-
-    Parameters
-    ----------
-    expected, found : dict
-        Descriptions by name.
-    where : str
-        What holds `found`, for the message.
-
-    Raises
-    ------
-    CheckpointError
-        If they differ; the message lists how.
-    """
-    faults = {
-        "missing": sorted(set(expected) - set(found)),
-        "unexpected": sorted(set(found) - set(expected)),
-        "different": [
-            f"{name} is {found[name]}, expected {expected[name]}"
-            for name in sorted(set(found) & set(expected))
-            if found[name] != expected[name]
-        ],
-    }
-    listed = [f"{fault}: {', '.join(names)}" for fault, names in faults.items() if names]
-    if listed:
-        raise CheckpointError(f"{where} does not hold what is needed. {'; '.join(listed)}.")
+def _resolve(value, arrays):
+    """Put arrays in the places of their names."""
+    if not isinstance(value, dict):
+        return value
+    if set(value) == {"array"}:
+        return arrays[value["array"]]
+    return {key: _resolve(item, arrays) for key, item in value.items()}
 
 
-def package_versions():
-    """Name the versions of the packages that matter for weights.
-
-    Returns
-    -------
-    versions : dict of str to str
-        Version by package.
-    """
-    return {"sklearn-brainlm": __version__, **{name: version(name) for name in _PACKAGES}}
-
-
-def _read_config(folder):
-    """Read config.json and check that it is one of ours."""
-    try:
-        config = json.loads(_read(folder, "config.json"))
-    except ValueError as error:
-        raise CheckpointError(f"{folder / 'config.json'} is not JSON: {error}.") from error
-    if not isinstance(config, dict) or config.get("format") != _FORMAT:
-        raise CheckpointError(
-            f"{folder / 'config.json'} does not say that it is of the format {_FORMAT!r}."
-        )
-    if config.get("format_version") != _FORMAT_VERSION:
-        raise CheckpointError(
-            f"{folder} is of format version {config.get('format_version')}; this version of "
-            f"sklearn_brainlm reads version {_FORMAT_VERSION}. Upgrade sklearn_brainlm."
-        )
-    lacking = {"arrays", "sha256"} - set(config)
-    if lacking:
-        raise CheckpointError(f"{folder / 'config.json'} lacks {', '.join(sorted(lacking))}.")
-    return config
-
-
-def _read(folder, name):
-    """Read a file of the folder."""
-    try:
-        return (folder / name).read_bytes()
-    except OSError as error:
-        here = ", ".join(sorted(entry.name for entry in folder.iterdir())) or "nothing"
-        raise CheckpointError(
-            f"{folder / name} cannot be read: {error.strerror}. The folder holds: {here}."
-        ) from error
-
-
-def _replace(path, content):
-    """Write a file beside its place and move it there, so that no half of it is ever seen."""
-    beside = path.with_name(path.name + ".part")
-    with open(beside, "wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(beside, path)
-
-
-def _check_finite(folder, arrays):
-    """Refuse arrays with NaN or infinity."""
-    broken = [name for name, array in sorted(arrays.items()) if not np.isfinite(array).all()]
-    if broken:
-        raise CheckpointError(f"Weights of {folder} are not finite: {', '.join(broken)}.")
+def _reader_of(path):
+    """Return what reads a file of weights."""
+    if path.suffix not in _BY_SUFFIX:
+        raise CheckpointError(f"{path} is not a file of weights: they end in .safetensors or .bin.")
+    return _BY_SUFFIX[path.suffix]

@@ -1,132 +1,113 @@
-"""Weights on disk: what is written comes back, and what does not belong is refused.
+"""Weights by name, path and hub: which files are taken, and what is refused.
 
-Not here: what an estimator puts into a folder (test_transformer.py).
+Not here: the released numbers (test_official.py), estimators (test_released.py), downloads
+(test_hub.py), hostile files (hostile/).
 """
 
 import json
 import pickle
+import shutil
 
 import numpy as np
 import pytest
+import torch
+from released_files import write_checkpoint
+from test_official import BRAINLM, COORDS
 
+from sklearn_brainlm import BrainLMTransformer, list_weights, load_weights, weights
 from sklearn_brainlm.exceptions import CheckpointError, UntrustedFileError
-from sklearn_brainlm.weights import check_names, load_weights, save_weights
-
-CONFIG = {"class": "Something", "parameters": {"depth": 2, "names": ["a", "b"]}}
-ARRAYS = {
-    "float32": np.arange(6, dtype=np.float32).reshape(2, 3),
-    "float64": np.array([np.pi]),
-    "bool": np.array([True, False]),
-    "int64": np.array([[1], [2]]),
-    "scalar": np.array(0.5, np.float32),
-    "empty": np.zeros((0, 3), np.float32),
-    "fortran": np.asfortranarray(np.arange(6.0).reshape(2, 3)),
-}
 
 
 @pytest.fixture
-def folder(tmp_path):
-    return save_weights(tmp_path / "deep" / "weights", CONFIG, ARRAYS, card="# Card\n")
+def released(tmp_path):
+    return write_checkpoint(tmp_path / "released", BRAINLM, seed=3)
 
 
-def edit_config(folder, **changes):
+@pytest.fixture(scope="module")
+def own(tmp_path_factory):
+    recordings = [np.random.default_rng(i).standard_normal((30, 4)) for i in range(3)]
+    model = BrainLMTransformer(window_length=20, patch_length=5, embed_dim=8, max_epochs=1)
+    return model.fit(recordings), model.save_pretrained(tmp_path_factory.mktemp("own"))
+
+
+def test_names_say_what_is_known():
+    known = {entry.name: entry for entry in list_weights()}
+    assert known["brainlm-13M"].subfolder == "old_13M"
+    assert all(entry.t_r == 0.735 and "CC BY-NC-ND" in entry.licence for entry in known.values())
+
+
+def test_folder_subfolder_and_file_are_the_same_weights(released):
+    found = [
+        load_weights(released),
+        load_weights(released.parent, subfolder="released"),
+        load_weights(str(released / "model.safetensors")),
+    ]
+    assert {entry.sha256 for entry in found} == {found[0].sha256}
+    assert found[0].family == "brainlm" and found[0].contract.n_parcels == 7
+
+
+def test_own_weights_build_the_same_network(own):
+    model, folder = own
+    loaded = load_weights(folder)
+    assert loaded.family == "sklearn_brainlm" and loaded.contract == model.contract_
+    state = model.net_.module_.state_dict()
+    assert all(torch.equal(state[name], w) for name, w in loaded.module.state_dict().items())
+    signals, ids = torch.randn(1, 4, 20), torch.arange(16)[None]
+    with torch.inference_mode():
+        arguments = (signals, ids[:, :9], ids[:, 9:])
+        assert torch.equal(loaded.module(*arguments), model.net_.module_.eval()(*arguments))
+
+
+def test_digest_that_is_asked_for_is_compared(released, own):
+    digest = load_weights(released).sha256
+    assert load_weights(released, sha256=digest).sha256 == digest
+    for folder in (released, own[1]):
+        with pytest.raises(CheckpointError, match="expected " + "0" * 64):
+            load_weights(folder, sha256="0" * 64)
+        with pytest.raises(CheckpointError, match="expected " + "0" * 64):
+            BrainLMTransformer.from_pretrained(folder, sha256="0" * 64, parcel_coords=COORDS)
+
+
+@pytest.mark.parametrize("source", ["nowhere", "no/where/at/all", "brainlm-12M"])
+def test_what_is_nowhere_is_named(source):
+    with pytest.raises(CheckpointError, match=f"{source} is neither.*brainlm-13M"):
+        load_weights(source)
+
+
+def test_folder_without_weights_says_what_it_holds(tmp_path):
+    (tmp_path / "notes.txt").write_text("")
+    with pytest.raises(CheckpointError, match=r"pytorch_model\.bin.*It holds: notes\.txt"):
+        load_weights(tmp_path)
+
+
+def test_config_of_another_program_is_named(released):
+    config = json.loads((released / "config.json").read_text())
+    (released / "config.json").write_text(json.dumps({**config, "model_type": "llama"}))
+    with pytest.raises(CheckpointError, match=r"'llama'.*known are 'brainlm_mae', 'vit_mae'"):
+        load_weights(released)
+
+
+def test_own_folder_that_names_a_strange_network_is_refused(own, tmp_path):
+    folder = shutil.copytree(own[1], tmp_path / "copy")
     config = json.loads((folder / "config.json").read_text())
-    (folder / "config.json").write_text(json.dumps({**config, **changes}))
-
-
-def test_round_trip(folder):
-    config, arrays = load_weights(str(folder))
-    assert {name: config[name] for name in CONFIG} == CONFIG
-    assert set(arrays) == set(ARRAYS)
-    for name, array in ARRAYS.items():
-        assert (arrays[name].dtype, arrays[name].shape) == (array.dtype, array.shape)
-        np.testing.assert_array_equal(arrays[name], array)
-    found = sorted(path.name for path in folder.iterdir())
-    assert found == ["README.md", "config.json", "model.safetensors"]  # and nothing half written
-
-
-def test_saving_again_replaces(folder):
-    save_weights(folder, CONFIG, {"one": np.ones(2)})
-    assert list(load_weights(folder)[1]) == ["one"]
-
-
-@pytest.mark.parametrize("name", ["config.json", "model.safetensors"])
-def test_missing_file(folder, name):
-    (folder / name).unlink()
-    with pytest.raises(CheckpointError, match=f"{name} cannot be read.*holds: .*README.md"):
+    config["network"]["class"] = "os.system"
+    (folder / "config.json").write_text(json.dumps(config))
+    with pytest.raises(CheckpointError, match="without a network"):
         load_weights(folder)
 
 
-def test_not_a_folder(tmp_path):
-    with pytest.raises(CheckpointError, match="not a folder"):
-        load_weights(tmp_path / "nowhere")
-
-
-@pytest.mark.parametrize("position", [0, 100, -1])
-def test_one_changed_byte_is_noticed(folder, position):
-    path = folder / "model.safetensors"
-    content = bytearray(path.read_bytes())
-    content[position] ^= 1
-    path.write_bytes(content)
-    with pytest.raises(CheckpointError, match="SHA-256"):
-        load_weights(folder)
-
-
-def test_file_that_is_no_safetensors(folder):
-    import hashlib
-
-    content = b"not arrays"
-    (folder / "model.safetensors").write_bytes(content)
-    edit_config(folder, sha256=hashlib.sha256(content).hexdigest())
-    with pytest.raises(CheckpointError, match="cannot be read"):
-        load_weights(folder)
-
-
-def test_config_that_is_not_json_or_not_ours(folder):
-    path = folder / "config.json"
-    path.write_text('{"format": ')
-    with pytest.raises(CheckpointError, match="not JSON"):
-        load_weights(folder)
-    path.write_text('{"model_type": "other"}')
-    with pytest.raises(CheckpointError, match="does not say"):
-        load_weights(folder)
-    path.write_text('{"format": "sklearn_brainlm weights", "format_version": 1}')
-    with pytest.raises(CheckpointError, match="lacks arrays, sha256"):
-        load_weights(folder)
-
-
-def test_later_format(folder):
-    edit_config(folder, format_version=2)
-    with pytest.raises(CheckpointError, match="format version 2.*Upgrade"):
-        load_weights(folder)
-
-
-def test_arrays_other_than_described_are_listed(folder):
-    described = json.loads((folder / "config.json").read_text())["arrays"]
-    del described["bool"]
-    described["more"] = ["float32", [1]]
-    described["int64"] = ["int64", [3]]
-    edit_config(folder, arrays=described)
-    with pytest.raises(CheckpointError) as caught:
-        load_weights(folder)
-    for part in ("missing: more", "unexpected: bool", "different: int64"):
-        assert part in str(caught.value)
-
-
-def test_check_names_is_silent_when_all_is_there():
-    check_names({"a": 1}, {"a": 1}, "it")
-
-
-def test_values_that_are_not_finite_are_refused(tmp_path):
-    with pytest.raises(CheckpointError, match="not finite: broken"):
-        save_weights(tmp_path / "w", {}, {"fine": np.ones(2), "broken": np.array([1.0, np.nan])})
-    assert not (tmp_path / "w").exists()
-
-
-def test_nothing_is_written_when_the_config_cannot_be(tmp_path):
-    with pytest.raises(TypeError):
-        save_weights(tmp_path / "w", {"thing": object()}, ARRAYS)
-    assert not (tmp_path / "w").exists()
+def test_parcels_in_another_order_than_vouched_for_are_refused(own, tmp_path):
+    recordings = [np.random.default_rng(i).standard_normal((30, 7)) for i in range(3)]
+    model = BrainLMTransformer(
+        window_length=20, patch_length=5, embed_dim=8, max_epochs=1, parcel_coords=COORDS
+    )
+    folder = model.fit(recordings).save_pretrained(tmp_path)
+    config = json.loads((folder / "config.json").read_text())
+    coords = config["fitted"]["contract_"]["contract"]["parcel_coords"]
+    coords[0], coords[1] = coords[1], coords[0]
+    (folder / "config.json").write_text(json.dumps(config))
+    with pytest.raises((CheckpointError, ValueError), match="another order"):
+        BrainLMTransformer.from_pretrained(folder)
 
 
 def test_pickles_are_not_read(tmp_path):
@@ -134,8 +115,29 @@ def test_pickles_are_not_read(tmp_path):
         def __reduce__(self):
             return (open, (str(tmp_path / "ran"), "w"))
 
+    (tmp_path / "config.json").write_text(json.dumps(BRAINLM))
     for name in ("model.pkl", "pytorch_model.bin", "model.pt"):
         (tmp_path / name).write_bytes(pickle.dumps(Bomb()))
         with pytest.raises(UntrustedFileError):
             load_weights(tmp_path / name)
     assert not (tmp_path / "ran").exists()
+
+
+def test_hub_is_asked_for_each_kind_of_file(released, monkeypatch):
+    asked = []
+
+    def fetch(repository, names, **where):
+        asked.append((repository, names[-1], where["subfolder"]))
+        if names[-1] != "pytorch_model.safetensors":
+            raise CheckpointError("not there")
+        shutil.copy(released / "model.safetensors", released / "pytorch_model.safetensors")
+        return released
+
+    monkeypatch.setattr(weights, "fetch", fetch)
+    assert load_weights("brainlm-13M").family == "brainlm"
+    assert asked == [
+        ("vandijklab/brainlm", "model.safetensors", "old_13M"),
+        ("vandijklab/brainlm", "pytorch_model.safetensors", "old_13M"),
+    ]
+    assert load_weights("some/body", subfolder="x").family == "brainlm"
+    assert asked[-1] == ("some/body", "pytorch_model.safetensors", "x")

@@ -9,7 +9,8 @@ column.
 
 from sklearn_brainlm.modules.attention import Attention
 from sklearn_brainlm.modules.autoencoder import MaskedAutoencoder
-from sklearn_brainlm.modules.blocks import Block, CrossBlock, FactorisedBlock, Mlp
+from sklearn_brainlm.modules.blocks import Block, CrossBlock, FactorisedBlock, Mlp, set_blocks
+from sklearn_brainlm.modules.channels import ChannelEmbedding, ChannelHead
 from sklearn_brainlm.modules.decoder import CrossDecoder, FullDecoder
 from sklearn_brainlm.modules.embeddings import (
     ParcelEmbedding,
@@ -18,14 +19,18 @@ from sklearn_brainlm.modules.embeddings import (
     time_code,
 )
 from sklearn_brainlm.modules.encoder import FactorisedEncoder, FullEncoder
+from sklearn_brainlm.modules.heads import ReleasedFinetuning
 from sklearn_brainlm.modules.informed import InformedAutoencoder
-from sklearn_brainlm.modules.masking import put_tokens, take_tokens
+from sklearn_brainlm.modules.masking import last_frames, put_tokens, take_tokens
 from sklearn_brainlm.modules.patching import patchify, unpatchify
 from sklearn_brainlm.modules.prior import GaussianPrior
+from sklearn_brainlm.modules.released import ReleasedImageAutoencoder
 
 __all__ = [
     "Attention",
     "Block",
+    "ChannelEmbedding",
+    "ChannelHead",
     "CrossBlock",
     "CrossDecoder",
     "FactorisedBlock",
@@ -37,10 +42,14 @@ __all__ = [
     "MaskedAutoencoder",
     "Mlp",
     "ParcelEmbedding",
+    "ReleasedFinetuning",
+    "ReleasedImageAutoencoder",
     "TokenPositions",
     "image_code",
+    "last_frames",
     "patchify",
     "put_tokens",
+    "set_blocks",
     "take_tokens",
     "time_code",
     "unpatchify",

@@ -103,7 +103,8 @@ class Attention(nn.Module):
     def _heads(self, projected, n_parts):
         """Split (B, N, n_parts * D) into n_parts tensors of shape (B, h, N, d)."""
         n_windows, n_tokens, _ = projected.shape
-        parts = projected.view(n_windows, n_tokens, n_parts, self.n_heads, -1)
+        head_dim = self.out.in_features // self.n_heads
+        parts = projected.view(n_windows, n_tokens, n_parts, self.n_heads, head_dim)
         return parts.permute(2, 0, 3, 1, 4).unbind()
 
 

@@ -3,17 +3,20 @@
 import torch
 from torch import nn
 
+from sklearn_brainlm.modules import patching
 from sklearn_brainlm.modules.blocks import NORM_EPS
 from sklearn_brainlm.modules.choices import check_choice
 from sklearn_brainlm.modules.decoder import CrossDecoder, FullDecoder
 from sklearn_brainlm.modules.embeddings import ParcelEmbedding, TokenPositions
 from sklearn_brainlm.modules.encoder import FactorisedEncoder, FullEncoder
+from sklearn_brainlm.modules.initialisation import init_weights
 from sklearn_brainlm.modules.masking import take_tokens
-from sklearn_brainlm.modules.patching import grid_shape, patchify, row_means
 
 
 class MaskedAutoencoder(nn.Module):
     """Encode the visible tokens of a window, then predict the masked ones.
+
+    Section 3.2 of the article. Masked tokens never enter the encoder.
 
     Parameters
     ----------
@@ -49,8 +52,10 @@ class MaskedAutoencoder(nn.Module):
         MNI coordinates of the parcels in millimetres; a row of several parcels has their mean.
     xyz_scale : float, default=1.0
         The coordinates are multiplied by this first.
-    head : {"mlp", "linear"}, default="mlp"
+    head : {"mlp", "tanh", "linear"}, default="mlp"
         What turns a decoded token into a patch.
+    loss : {"squared", "absolute"}, default="squared"
+        Which error is averaged.
     dropout : float, default=0.0
         Dropout of the embedded tokens, in encoder and decoder, as in the release.
     gradient_checkpointing : bool, default=False
@@ -60,10 +65,6 @@ class MaskedAutoencoder(nn.Module):
     ------
     ValueError
         If a choice is unknown, or sizes do not fit one another.
-
-    Notes
-    -----
-    Section 3.2 of the article. Masked tokens never enter the encoder.
 
     Examples
     --------
@@ -103,6 +104,7 @@ class MaskedAutoencoder(nn.Module):
         parcel_coords=None,
         xyz_scale=1.0,
         head="mlp",
+        loss="squared",
         dropout=0.0,
         gradient_checkpointing=False,
     ):
@@ -110,29 +112,25 @@ class MaskedAutoencoder(nn.Module):
         check_choice("attention", attention, ("full", "factorised"))
         check_choice("decoder", decoder, ("full", "cross"))
         check_choice("position", position, ("parcel", "image"))
+        check_choice("loss", loss, ("squared", "absolute"))
+        self.loss = loss
         self.n_parcels = n_parcels
         self.patch_length = patch_length
         self.parcels_per_patch = parcels_per_patch
         self.gradient_checkpointing = gradient_checkpointing
-        self.n_rows, _ = grid_shape(n_parcels, 1, patch_length, parcels_per_patch)
+        self.n_rows, _ = patching.grid_shape(n_parcels, 1, patch_length, parcels_per_patch)
         patch_size = parcels_per_patch * patch_length
 
-        if parcel_order is not None:
-            parcel_order = torch.as_tensor(parcel_order, dtype=torch.int64)
+        parcel_order = None if parcel_order is None else torch.as_tensor(parcel_order).long()
         # Which parcel goes where belongs to the atlas, not to the weights.
         self.register_buffer("parcel_order", parcel_order, persistent=False)
-        row_coords = None
-        if parcel_coords is not None:
-            shape = tuple(torch.as_tensor(parcel_coords).shape)
-            if shape != (n_parcels, 3):
-                raise ValueError(f"parcel_coords has shape {shape}, expected ({n_parcels}, 3).")
-            row_coords = row_means(parcel_coords, parcels_per_patch, parcel_order)
+        coords = patching.row_coords(parcel_coords, n_parcels, parcels_per_patch, parcel_order)
 
         def positions(dim):
             """Build the positions of the encoder or of the decoder."""
             if position == "image":
                 return TokenPositions(dim, self.n_rows)
-            rows = ParcelEmbedding(dim, row_coords, parcel_embedding, self.n_rows, xyz_scale)
+            rows = ParcelEmbedding(dim, coords, parcel_embedding, self.n_rows, xyz_scale)
             return TokenPositions(dim, self.n_rows, rows)
 
         self.cls_token = nn.Parameter(torch.empty(1, 1, embed_dim))
@@ -142,10 +140,7 @@ class MaskedAutoencoder(nn.Module):
         if attention == "full":
             self.encoder = FullEncoder(*encoder_size, norm, token_conv, gradient_checkpointing)
         else:
-            similarity = None
-            if parcel_similarity is not None:
-                similarity = row_means(parcel_similarity, parcels_per_patch, parcel_order).T
-                similarity = row_means(similarity, parcels_per_patch, parcel_order).T
+            similarity = patching.row_similarity(parcel_similarity, parcels_per_patch, parcel_order)
             self.encoder = FactorisedEncoder(*encoder_size, similarity, gradient_checkpointing)
         self.encoder_norm = nn.LayerNorm(embed_dim, eps=NORM_EPS)
 
@@ -155,19 +150,7 @@ class MaskedAutoencoder(nn.Module):
             embed_dim, *decoder_size, patch_size, positions(decoder_embed_dim), *choices
         )
         self.dropout = nn.Dropout(dropout)
-        self._init_weights()
-
-    def _init_weights(self):
-        """Draw the weights as the release does: Xavier uniform, biases zero, tokens std 0.02."""
-        for name, module in self.named_modules():
-            if isinstance(module, nn.Linear):
-                # Queries, keys and values share one layer and are drawn as three.
-                parts = module.weight.chunk(3) if name.endswith("qkv") else [module.weight]
-                for part in parts:
-                    nn.init.xavier_uniform_(part)
-                nn.init.zeros_(module.bias)
-        nn.init.normal_(self.cls_token, std=0.02)
-        nn.init.normal_(self.decoder.mask_token, std=0.02)
+        init_weights(self)
 
     @property
     def n_parameters(self):
@@ -198,7 +181,26 @@ class MaskedAutoencoder(nn.Module):
             )
         if self.parcel_order is not None:
             signals = signals[:, self.parcel_order]
-        return patchify(signals, self.patch_length, self.parcels_per_patch)
+        return patching.patchify(signals, self.patch_length, self.parcels_per_patch)
+
+    def unpatchify(self, patches, n_parcels, n_timepoints):
+        """Join all the patches of windows, the parcels in the order of the recordings.
+
+        Parameters
+        ----------
+        patches : tensor of shape (B, N, parcels_per_patch * L)
+            One patch a token.
+        n_parcels, n_timepoints : int
+            Size of the windows.
+
+        Returns
+        -------
+        signals : tensor of shape (B, P, T)
+            Windows.
+        """
+        sizes = (n_parcels, n_timepoints, self.patch_length, self.parcels_per_patch)
+        signals = patching.unpatchify(patches, *sizes)
+        return signals if self.parcel_order is None else signals[:, self.parcel_order.argsort()]
 
     def embed(self, signals, ids_keep):
         """Embed the visible patches: a linear projection plus their positions.
@@ -219,7 +221,7 @@ class MaskedAutoencoder(nn.Module):
         positions = self.positions(ids_keep, self._n_columns(signals))
         return self.dropout(self.patch_embedding(patches) + positions)
 
-    def forward_encoder(self, signals, ids_keep, return_attention=False):
+    def forward_encoder(self, signals, ids_keep, return_attention=False, cls_only=False):
         """Encode the visible tokens, which see one another and nothing else.
 
         Parameters
@@ -230,10 +232,12 @@ class MaskedAutoencoder(nn.Module):
             Visible tokens.
         return_attention : bool, default=False
             Also return the attention weights of every block.
+        cls_only : bool, default=False
+            Compute nothing but the CLS token in the last block.
 
         Returns
         -------
-        latent : tensor of shape (B, 1 + K, D)
+        latent : tensor of shape (B, 1 + K, D), or (B, 1, D)
             The CLS embedding, then the visible tokens in the order of `ids_keep`.
         attentions : list of tensors of shape (B, h, 1 + K, 1 + K)
             Attention weights, only when asked for.
@@ -246,6 +250,7 @@ class MaskedAutoencoder(nn.Module):
             self.n_rows,
             self._n_columns(signals),
             attentions,
+            cls_only,
         )
         latent = self.encoder_norm(encoded)
         return (latent, attentions) if return_attention else latent
@@ -272,7 +277,7 @@ class MaskedAutoencoder(nn.Module):
         return self.decoder(latent, ids_keep, ids_mask, n_columns)
 
     def forward_loss(self, signals, predicted, ids_mask, observed=None):
-        """Average the squared error over the masked values that were recorded.
+        """Average the error over the masked values that were recorded.
 
         Parameters
         ----------
@@ -288,18 +293,18 @@ class MaskedAutoencoder(nn.Module):
         Returns
         -------
         loss : tensor of shape ()
-            Mean squared error. What fills patches up never counts.
+            Mean error, squared or absolute. What fills patches up never counts.
         """
-        squared_error = (predicted - take_tokens(self.patchify(signals), ids_mask)) ** 2
-        n_windows, _, n_timepoints = signals.shape
+        error = predicted - take_tokens(self.patchify(signals), ids_mask)
+        error = error**2 if self.loss == "squared" else error.abs()
         if observed is None:
-            if self.n_parcels % self.parcels_per_patch == n_timepoints % self.patch_length == 0:
-                return squared_error.mean()
-            observed = signals.new_ones(n_windows, n_timepoints)
+            if self.n_parcels % self.parcels_per_patch == signals.shape[2] % self.patch_length == 0:
+                return error.mean()
+            observed = torch.ones_like(signals[:, 0])
         recorded = observed.to(signals.dtype)[:, None].expand(-1, self.n_parcels, -1)
-        recorded = patchify(recorded, self.patch_length, self.parcels_per_patch)
+        recorded = patching.patchify(recorded, self.patch_length, self.parcels_per_patch)
         recorded = take_tokens(recorded, ids_mask)
-        return (squared_error * recorded).sum() / recorded.sum()
+        return (error * recorded).sum() / recorded.sum()
 
     def forward(self, signals, ids_keep, ids_mask, observed=None):
         """Predict the masked patches of windows.
@@ -325,4 +330,4 @@ class MaskedAutoencoder(nn.Module):
 
     def _n_columns(self, signals):
         """Count the patch columns of windows."""
-        return grid_shape(self.n_parcels, signals.shape[2], self.patch_length)[1]
+        return patching.grid_shape(self.n_parcels, signals.shape[2], self.patch_length)[1]

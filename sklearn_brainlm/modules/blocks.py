@@ -245,6 +245,29 @@ def run_block(block, *inputs, checkpointing):
     return block(*inputs)
 
 
+def set_blocks(network, norm_eps=NORM_EPS, hidden_dropout=0.0, qkv_bias=True):
+    """Set what the released configurations say of all blocks, in place.
+
+    Parameters
+    ----------
+    network : torch.nn.Module
+        Network with blocks.
+    norm_eps : float, default=1e-12
+        Added to variances.
+    hidden_dropout : float, default=0.0
+        Dropout of what blocks add to their input.
+    qkv_bias : bool, default=True
+        Whether queries, keys and values keep their bias.
+    """
+    for module in network.modules():
+        if isinstance(module, nn.LayerNorm):
+            module.eps = norm_eps
+        elif isinstance(module, Block):
+            module.dropout.p = hidden_dropout
+        elif isinstance(module, Attention) and not qkv_bias:
+            module.qkv.bias = None
+
+
 def _attend_lines(attention, lines, visible, bias=None):
     """Attend within each line of a (B, lines, N, D) grid to its visible tokens."""
     has_visible = visible.any(2, keepdim=True)  # (B, lines, 1)

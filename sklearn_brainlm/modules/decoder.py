@@ -25,8 +25,8 @@ class FullDecoder(nn.Module):
         Where blocks normalise.
     token_conv : int, optional
         Length of the filter over tokens in every self-attention.
-    head : {"mlp", "linear"}, default="mlp"
-        What turns a decoded token into a patch.
+    head : {"mlp", "tanh", "linear"}, default="mlp"
+        What turns a decoded token into a patch; "tanh" is "mlp" with values from -1 to 1.
     dropout : float, default=0.0
         Dropout of the embedded tokens.
     gradient_checkpointing : bool, default=False
@@ -57,7 +57,7 @@ class FullDecoder(nn.Module):
         gradient_checkpointing=False,
     ):
         super().__init__()
-        check_choice("head", head, ("mlp", "linear"))
+        check_choice("head", head, ("mlp", "tanh", "linear"))
         self.gradient_checkpointing = gradient_checkpointing
         self.embedding = nn.Linear(encoder_dim, embed_dim)
         self.mask_token = nn.Parameter(torch.zeros(1, 1, embed_dim))
@@ -66,14 +66,16 @@ class FullDecoder(nn.Module):
             self._block(embed_dim, n_heads, mlp_dim, norm, token_conv) for _ in range(depth)
         )
         self.norm = nn.LayerNorm(embed_dim, eps=NORM_EPS)
-        if head == "mlp":
+        if head == "linear":
+            self.head = nn.Linear(embed_dim, patch_size)
+        else:
             self.head = nn.Sequential(
                 nn.Linear(embed_dim, embed_dim // 2),
                 nn.LeakyReLU(0.1),
                 nn.Linear(embed_dim // 2, patch_size),
             )
-        else:
-            self.head = nn.Linear(embed_dim, patch_size)
+            if head == "tanh":
+                self.head.append(nn.Tanh())
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, latent, ids_keep, ids_mask, n_columns, hints=None):

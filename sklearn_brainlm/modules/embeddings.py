@@ -118,7 +118,16 @@ class ParcelEmbedding(nn.Module):
         -------
         embedding : tensor of shape rows.shape + (D,)
             One vector a row asked for.
+
+        Raises
+        ------
+        ValueError
+            If the coordinates were taken out because nobody knows them.
         """
+        if self.xyz is not None and self.coords is None:
+            raise ValueError(
+                "The network places parcels by their coordinates and has none: give parcel_coords."
+            )
         if self.table is None:
             return self.xyz(self.coords[rows])
         learned = F.embedding(rows, self.table)

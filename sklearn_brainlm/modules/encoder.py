@@ -42,7 +42,9 @@ class FullEncoder(nn.ModuleList):
         super().__init__(Block(embed_dim, n_heads, mlp_dim, norm, token_conv) for _ in range(depth))
         self.gradient_checkpointing = gradient_checkpointing
 
-    def forward(self, cls_token, tokens, ids_keep, n_rows, n_columns, attentions=None):
+    def forward(
+        self, cls_token, tokens, ids_keep, n_rows, n_columns, attentions=None, cls_only=False
+    ):
         """Encode tokens.
 
         Parameters
@@ -57,18 +59,24 @@ class FullEncoder(nn.ModuleList):
             Token grid; not used here.
         attentions : list, optional
             The attention weights of each block, (B, h, 1 + K, 1 + K), are appended to it.
+        cls_only : bool, default=False
+            Compute nothing but the CLS token in the last block; its attention weights are then
+            (B, h, 1, 1 + K).
 
         Returns
         -------
-        encoded : tensor of shape (B, 1 + K, D)
+        encoded : tensor of shape (B, 1 + K, D), or (B, 1, D)
             The CLS token, then the visible tokens.
         """
         tokens = torch.cat([cls_token.expand(len(tokens), -1, -1), tokens], dim=1)
-        for block in self:
+        for number, block in enumerate(self, start=1):
+            wanted = None
+            if cls_only and number == len(self):
+                wanted = ids_keep.new_zeros(len(tokens), 1)  # the CLS token is the first
             if attentions is None:
-                tokens = run_block(block, tokens, checkpointing=self.gradient_checkpointing)
+                tokens = run_block(block, tokens, wanted, checkpointing=self.gradient_checkpointing)
             else:
-                tokens, attention = block(tokens, return_attention=True)
+                tokens, attention = block(tokens, wanted, return_attention=True)
                 attentions.append(attention)
         return tokens
 
@@ -113,7 +121,9 @@ class FactorisedEncoder(nn.ModuleList):
             self.slope = nn.Parameter(torch.ones(depth, n_heads))
         self.register_buffer("parcel_similarity", parcel_similarity, persistent=False)
 
-    def forward(self, cls_token, tokens, ids_keep, n_rows, n_columns, attentions=None):
+    def forward(
+        self, cls_token, tokens, ids_keep, n_rows, n_columns, attentions=None, cls_only=False
+    ):
         """Encode tokens.
 
         Parameters
@@ -128,6 +138,8 @@ class FactorisedEncoder(nn.ModuleList):
             Token grid.
         attentions : None
             Weights over all pairs of tokens do not exist here.
+        cls_only : bool, default=False
+            Return nothing but the CLS token; nothing is saved, as it is a mean over columns.
 
         Returns
         -------
@@ -155,5 +167,8 @@ class FactorisedEncoder(nn.ModuleList):
             if self.parcel_similarity is not None:
                 bias = self.slope[number, :, None, None] * self.parcel_similarity
             grid = run_block(block, grid, visible, bias, checkpointing=self.gradient_checkpointing)
+        cls_token = grid[:, 0].mean(1, keepdim=True)
+        if cls_only:
+            return cls_token
         encoded = take_tokens(grid[:, 1:].flatten(1, 2), ids_keep)
-        return torch.cat([grid[:, 0].mean(1, keepdim=True), encoded], dim=1)
+        return torch.cat([cls_token, encoded], dim=1)

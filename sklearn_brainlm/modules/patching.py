@@ -108,3 +108,58 @@ def row_means(values, parcels_per_patch, parcel_order=None):
     if parcel_order is not None:
         values = values[parcel_order]
     return torch.stack([row.mean(0) for row in values.split(parcels_per_patch)])
+
+
+def row_coords(parcel_coords, n_parcels, parcels_per_patch, parcel_order=None):
+    """Average the coordinates of the parcels of each token row.
+
+    Parameters
+    ----------
+    parcel_coords : array of shape (P, 3) or None
+        Coordinates.
+    n_parcels : int
+        Parcels there should be.
+    parcels_per_patch : int
+        Parcels in a patch.
+    parcel_order : int64 tensor of shape (P,), optional
+        The order in which parcels are grouped into rows.
+
+    Returns
+    -------
+    coords : float32 tensor of shape (R, 3) or None
+        None for None.
+
+    Raises
+    ------
+    ValueError
+        If the coordinates are not those of `n_parcels` parcels.
+    """
+    if parcel_coords is None:
+        return None
+    shape = tuple(torch.as_tensor(parcel_coords).shape)
+    if shape != (n_parcels, 3):
+        raise ValueError(f"parcel_coords has shape {shape}, expected ({n_parcels}, 3).")
+    return row_means(parcel_coords, parcels_per_patch, parcel_order)
+
+
+def row_similarity(parcel_similarity, parcels_per_patch, parcel_order=None):
+    """Average the similarities of all pairs of parcels of each pair of token rows.
+
+    Parameters
+    ----------
+    parcel_similarity : array of shape (P, P) or None
+        Similarities.
+    parcels_per_patch : int
+        Parcels in a patch.
+    parcel_order : int64 tensor of shape (P,), optional
+        The order in which parcels are grouped into rows.
+
+    Returns
+    -------
+    similarity : float32 tensor of shape (R, R) or None
+        None for None.
+    """
+    if parcel_similarity is None:
+        return None
+    similarity = row_means(parcel_similarity, parcels_per_patch, parcel_order).T
+    return row_means(similarity, parcels_per_patch, parcel_order).T

@@ -1,0 +1,167 @@
+"""Folders of weights in the format of this package: safetensors and JSON, never a pickle.
+
+A folder holds ``model.safetensors`` (every array), ``config.json`` (everything else, with the
+SHA-256 of the arrays) and ``README.md`` (a model card for people).
+"""
+
+import json
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+
+from sklearn_brainlm import __version__
+from sklearn_brainlm.exceptions import CheckpointError
+from sklearn_brainlm.weight_files import (
+    read_json,
+    read_safetensors,
+    write_bytes_atomically,
+    write_safetensors,
+)
+
+__all__ = ["FORMAT", "check_names", "package_versions", "read_weights", "save_weights"]
+
+FORMAT = "sklearn_brainlm weights"
+_FORMAT_VERSION = 1
+_MAX_CONFIG = 1 << 24  # bytes; the history of a long training is in it
+_PACKAGES = ("torch", "scikit-learn", "skorch", "numpy", "safetensors")
+
+
+def save_weights(path, config, arrays, *, card=None):
+    """Write weights and everything needed to use them into a folder.
+
+    Parameters
+    ----------
+    path : str or Path
+        Folder; it is made when it is not there, and its files of these names are replaced.
+    config : dict
+        What JSON can hold.
+    arrays : dict of str to array
+        Numeric and bool arrays by name.
+    card : str, optional
+        Text of README.md.
+
+    Returns
+    -------
+    path : Path
+        The folder.
+
+    Raises
+    ------
+    CheckpointError
+        If an array is not finite.
+    TypeError
+        If `config` holds something that JSON cannot.
+    """
+    folder = Path(path)
+    broken = [name for name, array in sorted(arrays.items()) if not np.isfinite(array).all()]
+    if broken:
+        raise CheckpointError(f"Weights of {folder} are not finite: {', '.join(broken)}.")
+    described = {name: [str(a.dtype), list(a.shape)] for name, a in sorted(arrays.items())}
+    config = {**config, "format": FORMAT, "format_version": _FORMAT_VERSION, "arrays": described}
+    json.dumps(config, allow_nan=False)  # before anything is written
+    folder.mkdir(parents=True, exist_ok=True)
+    if card is not None:
+        write_bytes_atomically(folder / "README.md", card.encode())
+    config["sha256"] = write_safetensors(folder / "model.safetensors", arrays)
+    text = json.dumps(config, indent=2, allow_nan=False) + "\n"
+    write_bytes_atomically(folder / "config.json", text.encode())  # last: it vouches for the arrays
+    return folder
+
+
+def read_weights(path):
+    """Read a folder that :func:`save_weights` wrote, and check all of it before use.
+
+    Parameters
+    ----------
+    path : str or Path
+        The folder.
+
+    Returns
+    -------
+    config : dict
+        What was saved with the arrays.
+    arrays : dict of str to array
+        The arrays by name.
+
+    Raises
+    ------
+    CheckpointError
+        If files are missing, damaged, of another format, or do not belong together.
+    UntrustedFileError
+        If a file is not what its format allows.
+    """
+    folder = Path(path)
+    if not folder.is_dir():
+        raise CheckpointError(
+            f"{folder} is not a folder. Give the folder that save_pretrained wrote."
+        )
+    here = sorted(entry.name for entry in folder.iterdir())
+    for name in ("config.json", "model.safetensors"):
+        if name not in here:
+            raise CheckpointError(
+                f"{folder / name} is missing. The folder holds: {', '.join(here) or 'nothing'}."
+            )
+    config = _read_config(folder)
+    arrays, _ = read_safetensors(folder / "model.safetensors", sha256=config["sha256"])
+    found = {name: [str(array.dtype), list(array.shape)] for name, array in arrays.items()}
+    check_names(config["arrays"], found, str(folder))
+    return config, arrays
+
+
+def check_names(expected, found, where):
+    """Compare two sets of names, and what they stand for, strictly.
+
+    Parameters
+    ----------
+    expected, found : dict
+        Descriptions by name.
+    where : str
+        What holds `found`, for the message.
+
+    Raises
+    ------
+    CheckpointError
+        If they differ; the message lists how.
+    """
+    faults = {
+        "missing": sorted(set(expected) - set(found)),
+        "unexpected": sorted(set(found) - set(expected)),
+        "different": [
+            f"{name} is {found[name]}, expected {expected[name]}"
+            for name in sorted(set(found) & set(expected))
+            if found[name] != expected[name]
+        ],
+    }
+    listed = [f"{fault}: {', '.join(names)}" for fault, names in faults.items() if names]
+    if listed:
+        raise CheckpointError(f"{where} does not hold what is needed. {'; '.join(listed)}.")
+
+
+def package_versions():
+    """Name the versions of the packages that matter for weights.
+
+    Returns
+    -------
+    versions : dict of str to str
+        Version by package.
+    """
+    return {"sklearn-brainlm": __version__, **{name: version(name) for name in _PACKAGES}}
+
+
+def _read_config(folder):
+    """Read config.json and check that it is one of ours."""
+    config = read_json(folder / "config.json", max_bytes=_MAX_CONFIG)
+    if config.get("format") != FORMAT:
+        raise CheckpointError(
+            f"{folder / 'config.json'} does not say that it is of the format {FORMAT!r}."
+        )
+    if config.get("format_version") != _FORMAT_VERSION:
+        raise CheckpointError(
+            f"{folder} is of format version {config.get('format_version')}; this version of "
+            f"sklearn_brainlm reads version {_FORMAT_VERSION}. Upgrade sklearn_brainlm."
+        )
+    lacking = {"arrays", "sha256"} - set(config)
+    if lacking:
+        raise CheckpointError(f"{folder / 'config.json'} lacks {', '.join(sorted(lacking))}.")
+    return config

@@ -1,0 +1,1 @@
+"""Files made to do harm, each by the test that reads it."""
