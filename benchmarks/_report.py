@@ -19,23 +19,23 @@ _ABOUT_PAPER = (
 )
 
 
-def write_markdown(tidy, references, *, title, text):
-    """Return the page: what was measured, the tables, and what they mean."""
+def write_markdown(tidy, references, *, title, text, remark=_ABOUT_PAPER):
+    """Return the page: what was measured, the tables, what they mean, and a last remark."""
     parts = [f"# {title}", text, _ABOUT_R2, "## R2 and cost", _score_table(tidy)]
     for reference in references:
         differences = _differences(tidy, reference)
         if len(differences):
             parts += [f"## R2 minus that of {reference}", _difference_table(differences)]
             parts.append(_meaning(differences, reference))
-    return "\n\n".join([*parts, _ABOUT_PAPER]) + "\n"
+    return "\n\n".join([*parts, remark]) + "\n"
 
 
-def plot(tidy, reference):
+def plot(tidy, reference, near=NEAR):
     """Return a figure: R2 of every method, and below its difference to the reference, by ratio."""
     scores = _by_ratio(tidy, "r2")
     differences = _differences(tidy, reference)
     farthest = differences.groupby("method")["value"].transform(lambda value: value.abs().max())
-    differences = differences[farthest <= NEAR]
+    differences = differences[farthest <= near]
     ratios = scores["mask_ratio"].unique()
     heights = [max(scores["method"].nunique(), 2), max(differences["method"].nunique(), 2)]
     n_rows = 2 if len(differences) else 1

@@ -73,7 +73,7 @@ class AdoptingEstimator(NetworkEstimator):
                 setattr(self, name, getattr(donor, name))
         if hasattr(self, "coordinate_prior_") and given.parcel_hash != contract.parcel_hash:
             known = CoordinateStatistics(**self.coordinate_prior_)
-            self.prior_ = vars(known.at(given.parcel_coords))
+            self.prior_ = vars(known.at(given.parcel_coords, t_r=self.t_r))
         return donor
 
     def carry_weights(self, carry=True):
@@ -194,7 +194,7 @@ class AdoptingEstimator(NetworkEstimator):
         clip = contract.clip if self.clip is None else self.clip
         if method == contract.scaler and contract.center is not None:
             return copy.copy(donor.scaler_).set_params(clip=clip)
-        if contract.center is None:
+        if contract.center is None and method is not None:
             say_once(
                 f"These weights come without statistics of these parcels: the {method!r} scaling "
                 f"of each parcel is learned from the {len(recordings)} recordings given. "

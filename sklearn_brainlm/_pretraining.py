@@ -233,7 +233,8 @@ class MaskedAutoencoderEstimator(ReleasedEstimator):
         if not going_on:
             self.prior_ = statistics
             if by_coords:
-                self.coordinate_prior_ = vars(fit_coordinate_statistics(scaled, coords))
+                carried = fit_coordinate_statistics(scaled, coords, t_r=self.t_r_)
+                self.coordinate_prior_ = vars(carried)
         return fold_statistics, fold_of
 
 

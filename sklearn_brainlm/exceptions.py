@@ -34,11 +34,11 @@ class AtlasMismatchError(BrainLMError, ValueError):
 
 
 class CheckpointError(BrainLMError, OSError):
-    """Weights or a checkpoint on disk are missing, incomplete or damaged."""
+    """Weights, a checkpoint or a file of an atlas are missing, incomplete or damaged."""
 
 
 class UntrustedFileError(BrainLMError, ValueError):
-    """A file would have to be trusted with running code to be read, so it was not read."""
+    """A file would have to be trusted to be read: it could run code, or is not what it claims."""
 
 
 class TrainingDivergedError(BrainLMError, RuntimeError):

@@ -23,7 +23,6 @@ __all__ = ["FORMAT", "check_names", "package_versions", "read_weights", "save_we
 
 FORMAT = "sklearn_brainlm weights"
 _FORMAT_VERSION = 1
-_MAX_CONFIG = 1 << 24  # bytes; the history of a long training is in it
 _PACKAGES = ("torch", "scikit-learn", "skorch", "numpy", "safetensors")
 
 
@@ -151,7 +150,7 @@ def package_versions():
 
 def _read_config(folder):
     """Read config.json and check that it is one of ours."""
-    config = read_json(folder / "config.json", max_bytes=_MAX_CONFIG)
+    config = read_json(folder / "config.json")
     if config.get("format") != FORMAT:
         raise CheckpointError(
             f"{folder / 'config.json'} does not say that it is of the format {FORMAT!r}."

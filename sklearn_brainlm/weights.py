@@ -200,7 +200,7 @@ def locate_weights(source, subfolder=None, revision=None, sha256=None):
             f"{source} is neither a folder nor a file, nor a name of weights "
             f"({', '.join(weights.name for weights in list_weights())}), nor 'owner/repository'."
         )
-    return path, read_json(path.parent / "config.json", max_bytes=1 << 24)
+    return path, read_json(path.parent / "config.json")
 
 
 def export_official(path, config, module, leftovers):
@@ -244,8 +244,8 @@ def _fetch(repository, subfolder, revision, sha256):
         try:
             return fetch(repository, ["config.json", name], sha256=digests, **where) / name
         except CheckpointError as error:
-            failures.append(error)
-    raise failures[0]
+            failures.append(f"{name}: {error}")
+    raise CheckpointError(f"No weights of {repository} could be had. {' '.join(failures)}")
 
 
 def _find_in(folder):

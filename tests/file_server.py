@@ -53,7 +53,8 @@ class Handler(BaseHTTPRequestHandler):
         if content is None or isinstance(fault, int):
             self.send_response(fault or 404)
             if "/owner/name/" in self.path:
-                self.send_header("X-Error-Code", "EntryNotFound")
+                known = any(f"/{revision}/" in self.path for revision in ("main", COMMIT))
+                self.send_header("X-Error-Code", "EntryNotFound" if known else "RevisionNotFound")
                 self.send_header("X-Repo-Commit", COMMIT)
             else:
                 self.send_header("X-Error-Code", "RepoNotFound")

@@ -15,6 +15,7 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 
 from sklearn_brainlm import BrainLMTransformer, resample_recordings
+from sklearn_brainlm.coordinates import CoordinateStatistics
 from sklearn_brainlm.exceptions import (
     AtlasMismatchError,
     CheckpointError,
@@ -289,3 +290,41 @@ def test_embedding_from_a_part_of_the_tokens_is_seeded_and_another_number(bound)
     assert np.abs(first - bound.transform(recordings)).max() > 1e-4
     with pytest.raises(ValueError, match="needs all tokens"):
         BrainLMTransformer(**weights, pooling="parcel").fit(recordings).transform(recordings)
+
+
+# --- a prior that is carried to another atlas ----------------------------------------------------
+
+BY_CARRIED = {**BY_COORDS, "prior": "coordinates"}
+
+
+def test_a_prior_of_coordinates_is_carried_to_other_parcels():
+    owner = BrainLMTransformer(**SMALL, **BY_CARRIED).fit(draw_recordings(0))
+    assert owner.contract_.atlas_bound == ()
+    coords = COORDS[[3, 0, 4]] + 2.0
+    model = BrainLMTransformer(
+        weights=FrozenEstimator(owner), max_epochs=0, parcel_coords=coords, scaler=None
+    ).fit(draw_recordings(1, n_parcels=3))
+    carried = CoordinateStatistics(**owner.coordinate_prior_).at(coords)
+    np.testing.assert_array_equal(model.prior_["covariance"], carried.covariance)
+    assert np.isfinite(model.score(draw_recordings(1, n_parcels=3)))
+    same = BrainLMTransformer(weights=FrozenEstimator(owner), max_epochs=0)
+    same.fit(draw_recordings(1))
+    np.testing.assert_array_equal(same.prior_["covariance"], owner.prior_["covariance"])
+
+
+def test_a_prior_of_coordinates_survives_a_folder(tmp_path):
+    recordings = draw_recordings(0)
+    owner = BrainLMTransformer(**SMALL, **BY_CARRIED).fit(recordings)
+    weights = owner.save_pretrained(tmp_path)
+    coords = COORDS[:3] + 1.0
+    models = [
+        BrainLMTransformer(weights=w, max_epochs=0, parcel_coords=coords, scaler=None)
+        for w in (weights, FrozenEstimator(owner))
+    ]
+    found = [m.fit(draw_recordings(2, n_parcels=3)).prior_["covariance"] for m in models]
+    np.testing.assert_allclose(*found, rtol=1e-6)
+
+
+def test_a_prior_of_coordinates_needs_them():
+    with pytest.raises(ValueError, match="give parcel_coords"):
+        BrainLMTransformer(**SMALL, prior="coordinates").fit(draw_recordings(0))

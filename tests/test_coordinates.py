@@ -34,8 +34,9 @@ def patterns_at(coords):
     Both hemispheres are alike.
     """
     places = draw_atlas(2 * N_NETWORKS, seed=100)
-    folded = np.abs(coords * [1, 0, 0]) + coords * [0, 1, 1]
-    blobs = np.exp(-((cdist(np.abs(places * [1, 0, 0]) + places * [0, 1, 1], folded) / 40) ** 2))
+    places[:, 0] = np.abs(places[:, 0])
+    folded = np.column_stack([np.abs(coords[:, 0]), coords[:, 1:]])
+    blobs = np.exp(-((cdist(places, folded) / 40) ** 2))
     return blobs[:N_NETWORKS] + blobs[N_NETWORKS:]
 
 
@@ -95,9 +96,9 @@ def test_networks_are_found_at_the_parcels_of_another_atlas(home, at_home, elsew
     by_coordinates, by_distance = (
         off_diagonal(fit(at_home, home).at(elsewhere).covariance) for fit in FITS
     )
-    assert np.corrcoef(by_coordinates, true)[0, 1] > 0.85
+    assert np.corrcoef(by_coordinates, true)[0, 1] > 0.9
     # Half of what belongs together lies far apart.
-    assert np.corrcoef(by_distance, true)[0, 1] < 0.75
+    assert np.corrcoef(by_distance, true)[0, 1] < 0.6
 
 
 def test_hidden_values_are_filled_in_better_than_by_distance(home, at_home, elsewhere):
@@ -110,7 +111,7 @@ def test_hidden_values_are_filled_in_better_than_by_distance(home, at_home, else
             statistics.covariance, window, visible_patterns(visible), ridge=0.15
         )
         errors.append(((filled - window)[~visible] ** 2).mean())
-    assert errors[0] < 0.8 * errors[1] < 0.8
+    assert errors[0] < 0.7 * errors[1] < 0.4
 
 
 def test_slow_networks_are_slow_elsewhere(home, at_home, elsewhere):

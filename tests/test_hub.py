@@ -124,6 +124,10 @@ def test_fetch_of_what_does_not_arrive(repository, answers):
 def test_fetch_says_what_is_not_there(repository):
     with pytest.raises(CheckpointError, match="old_13M/other.bin of owner/name.*no such file"):
         repository(["other.bin"])
+    with pytest.raises(CheckpointError, match=r"\(revision v9\) does not exist.*no such revision"):
+        repository(revision="v9")
+    with pytest.raises(ValueError, match="is no valid name"):
+        fetch("owner/a--b", ["a.bin"], endpoint=repository.server.url)
     with pytest.raises(CheckpointError, match="a.bin of other/name.*no such repository"):
         fetch("other/name", ["a.bin"], endpoint=repository.server.url)
 

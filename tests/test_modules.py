@@ -1,6 +1,6 @@
 """The masked autoencoder and its parts, each against torch's own layers or plain algebra.
 
-The numbers of the released models are in test_released_numbers.py; training is not tested here.
+The numbers of the released models are in test_official.py; training is not tested here.
 """
 
 import numpy as np

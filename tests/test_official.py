@@ -154,13 +154,22 @@ def test_image_family_computes_what_was_released(name):
     np.testing.assert_allclose(made["loss"], arrays["loss"], rtol=tolerance)
     layers = sorted(key for key in arrays if key.startswith("attention_"))
     if layers:
+        picture = module.picture(signals)
+        if module.train_mode == "predict_last_pixel":  # frames of visible patches become zero
+            columns = arrays["token_mask"][0, : module.n_rows]  # every row is masked alike
+            columns = np.repeat(columns, module.patch_length).astype(bool)
+            left = (module.image_size - signals.shape[2]) // 2
+            counted = np.flatnonzero(arrays["mask"][0, 0]) + left
+            picture[:, :, np.setdiff1d(counted, np.flatnonzero(columns))] = 0
         with torch.inference_mode():
             _, attentions = module.forward_encoder(
-                signals, torch.tensor(expected_ids), return_attention=True
+                picture, torch.tensor(expected_ids), return_attention=True
             )
-        if module.train_mode == "auto_encode":
-            for key in (key for key in layers if key[-1].isdigit()):
-                compare(name, attentions[int(key.split("_")[1])], arrays, key)
+        for key in (key for key in layers if key[-1].isdigit()):
+            compare(name, attentions[int(key.split("_")[1])], arrays, key)
+        if "attention_cls_row" in arrays:
+            rows = np.stack([attention[:, :, 0] for attention in attentions])
+            compare(name, rows, arrays, "attention_cls_row")
 
 
 @needs_fixtures

@@ -286,11 +286,12 @@ class ReleasedImageAutoencoder(MaskedAutoencoder):
         picture, counted = self.picture(signals), slice(0, 0)
         if self.train_mode != "auto_encode":
             _, zeroed, counted = self._last_frames(n_timepoints)
-            picture = picture.index_fill(2, torch.arange(self.image_size)[zeroed], 0.0)
+            picture = picture.clone()
+            picture[:, :, zeroed] = 0.0
         ids_keep, _ = self.draw_tokens(n_timepoints, noise)
-        ids_keep = ids_keep.expand(n_windows, -1)
+        ids_keep = ids_keep.to(signals.device).expand(n_windows, -1)
         latent = self.forward_encoder(picture, ids_keep)
-        every_id = torch.arange(self.n_rows**2)[None].expand(n_windows, -1)
+        every_id = torch.arange(self.n_rows**2, device=signals.device).expand(n_windows, -1)
         predicted = self.forward_decoder(latent, ids_keep, every_id)
         logits = self.unpatchify(predicted, n_parcels, n_timepoints)
         token_mask = torch.ones_like(predicted[:, :, 0]).scatter(1, ids_keep, 0.0)

@@ -211,6 +211,19 @@ def test_fault_078_079_nothing_is_ever_unpacked():
                     assert word not in text, (name, word)
 
 
+def test_fault_078_no_list_of_tensors_or_a_long_one(tmp_path, refuses):
+    write_archive(tmp_path / "w.bin", lambda n, t: None if n.endswith("data.pkl") else (n, t))
+    refuses(read_torch_file, "w.bin", "no usable list of tensors")
+    long = b"\x80\x02" + b"N0" * (9 << 20) + b"N."
+    write_archive(tmp_path / "w.bin", lambda n, t: (n, long if n.endswith("data.pkl") else t))
+    refuses(read_torch_file, "w.bin", "no usable list of tensors")
+
+
+def test_fault_071_bool_of_2(tmp_path, refuses):
+    torch.save({"a": torch.tensor([2, 1], dtype=torch.uint8).view(torch.bool)}, tmp_path / "w.bin")
+    refuses(read_torch_file, "w.bin", "'a' of dtype bool holds other values")
+
+
 # --- damage ---
 
 
