@@ -60,6 +60,8 @@ __all__ = [
     "UntrustedFileError",
     "__version__",
     "doctor",
+    "list_weights",
+    "load_weights",
     "resample_recordings",
     "standardize_recordings",
 ]

@@ -17,21 +17,20 @@ def main(argv=None):
     Returns
     -------
     status : int
-        0 when the command did its work, 1 when it could not and said why. Wrong arguments exit
-        with 2, as argparse does.
+        0 when the command did its work, 1 when it could not and said why, or when `doctor` found
+        an error. Wrong arguments exit with 2, as argparse does.
     """
     parser = _build_parser()
     options = vars(parser.parse_args(argv))
     command, name = options.pop("command"), options.pop("name")
     try:
-        command(**options)
+        return command(**options) or 0
     except (BrainLMError, OSError, ImportError) as error:
         print(f"sklearn-brainlm {name}: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print(f"\nsklearn-brainlm {name}: interrupted", file=sys.stderr)
         return 1
-    return 0
 
 
 def _build_parser():
@@ -42,6 +41,13 @@ def _build_parser():
     )
     parser.add_argument("--version", action="version", version=f"sklearn-brainlm {__version__}")
     commands = parser.add_subparsers(dest="name", required=True, metavar="COMMAND")
+    _add_demo(commands)
+    _add_doctor(commands)
+    return parser
+
+
+def _add_demo(commands):
+    """Options of the demo."""
     demo = commands.add_parser(
         "demo",
         help="pretrain, embed and predict age, beside simpler methods",
@@ -73,7 +79,42 @@ def _build_parser():
     )
     demo.add_argument("--max-epochs", type=_count, default=5, metavar="N", help="of pretraining")
     demo.add_argument("--random-state", type=int, default=0, metavar="SEED", help="of everything")
-    return parser
+
+
+def _add_doctor(commands):
+    """Options of the doctor."""
+    doctor = commands.add_parser(
+        "doctor",
+        help="look for what is wrong with recordings before weights are used on them",
+        description=(
+            "Compare recordings with what weights expect: parcels and their order, units, "
+            "repetition time, length, filtering, copies. Prints a line for each finding, with its "
+            "fix. Exits with 1 when embeddings would be wrong."
+        ),
+    )
+    doctor.set_defaults(command=_doctor)
+    doctor.add_argument(
+        "--recordings",
+        metavar="DIR",
+        required=True,
+        help="folder with participants.tsv, parcels.tsv and .npy recordings",
+    )
+    doctor.add_argument(
+        "--weights", metavar="SOURCE", help="name, folder or hub id of the weights they are for"
+    )
+    doctor.add_argument(
+        "--t-r",
+        type=float,
+        metavar="SECONDS",
+        help="repetition time of the recordings, instead of the tr_s of participants.tsv",
+    )
+    doctor.add_argument("--atlas", metavar="NAME", help="of a folder that holds several atlases")
+    doctor.add_argument(
+        "--max-recordings",
+        type=_count,
+        metavar="N",
+        help="look at so many of the folder, spread evenly (default: at all)",
+    )
 
 
 def _count(text):
@@ -89,6 +130,29 @@ def _demo(**options):
     from sklearn_brainlm.demo import run_demo
 
     run_demo(**options)
+
+
+def _doctor(recordings, weights, t_r, atlas, max_recordings):
+    """Print the diagnosis of a folder; return 1 when embeddings would be wrong."""
+    import numpy as np
+
+    from sklearn_brainlm.datasets import load_recordings_folder
+    from sklearn_brainlm.doctor import doctor
+
+    folder = load_recordings_folder(recordings, atlas=atlas)
+    n_recordings = len(folder.recordings)
+    n_kept = min(n_recordings, max_recordings or n_recordings)
+    kept = np.linspace(0, n_recordings - 1, n_kept).round().astype(int)
+    diagnosis = doctor(
+        [folder.recordings[index] for index in kept],
+        weights,
+        t_r=folder.t_r[kept] if t_r is None else t_r,
+        parcel_coords=folder.parcel_coords,
+        parcel_names=folder.parcels["label"].tolist(),
+        recording_ids=folder.participants["recording"].iloc[kept].tolist(),
+    )
+    print(diagnosis)
+    return 0 if diagnosis.ok else 1
 
 
 if __name__ == "__main__":

@@ -14,9 +14,7 @@ from sklearn_brainlm.modules.masking import take_tokens
 
 
 class MaskedAutoencoder(nn.Module):
-    """Encode the visible tokens of a window, then predict the masked ones.
-
-    Section 3.2 of the article. Masked tokens never enter the encoder.
+    """Encode the visible tokens of a window, then predict the masked ones (article, section 3.2).
 
     Parameters
     ----------
@@ -73,9 +71,8 @@ class MaskedAutoencoder(nn.Module):
     ...     decoder_embed_dim=8, decoder_depth=1, decoder_n_heads=2, decoder_mlp_dim=16,
     ...     parcel_embedding="learned",
     ... )
-    >>> signals = torch.zeros(1, 3, 10)
     >>> ids_keep, ids_mask = torch.tensor([[0, 2, 5]]), torch.tensor([[1, 3, 4]])
-    >>> autoencoder(signals, ids_keep, ids_mask).shape
+    >>> autoencoder(torch.zeros(1, 3, 10), ids_keep, ids_mask).shape
     torch.Size([1, 3, 5])
     """
 
@@ -303,8 +300,8 @@ class MaskedAutoencoder(nn.Module):
             observed = torch.ones_like(signals[:, 0])
         recorded = observed.to(signals.dtype)[:, None].expand(-1, self.n_parcels, -1)
         recorded = patching.patchify(recorded, self.patch_length, self.parcels_per_patch)
-        recorded = take_tokens(recorded, ids_mask)
-        return (error * recorded).sum() / recorded.sum()
+        counted = take_tokens(recorded, ids_mask)
+        return (error * counted).sum() / counted.sum()
 
     def forward(self, signals, ids_keep, ids_mask, observed=None):
         """Predict the masked patches of windows.
