@@ -1,16 +1,18 @@
 """Files of the hub, from a server on this machine that damages them: only the right bytes.
 
 Not here: single files from elsewhere (test_downloads.py), and which files the released weights
-need (test_official.py). No test reaches the network.
+need (test_official.py). No test but the last one reaches the network.
 """
 
 import os
+import socket
 import subprocess
 import sys
 
 import pytest
 from file_server import COMMIT, CONFIG, WEIGHTS, running_server, sha256
 
+from sklearn_brainlm.catalogue import list_weights
 from sklearn_brainlm.exceptions import CheckpointError
 from sklearn_brainlm.hub import fetch
 
@@ -208,3 +210,16 @@ def test_fetch_of_nothing_and_with_no_sha256(repository):
         repository([])
     with pytest.raises(ValueError, match="'main' is no SHA-256"):
         repository(sha256={"config.json": "main"})
+
+
+@pytest.mark.network
+def test_the_released_weights_are_where_they_are_said_to_be(tmp_path, monkeypatch):
+    """Needs the real hub; every other test here talks to a server of its own."""
+    try:
+        socket.create_connection(("huggingface.co", 443), timeout=3).close()
+    except OSError as error:
+        pytest.skip(f"the Hugging Face hub cannot be reached: {error}")
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    for known in list_weights():
+        folder = fetch(known.repository, ["config.json"], subfolder=known.subfolder)
+        assert (folder / "config.json").is_file()
