@@ -1,6 +1,7 @@
 """How an estimator with a network embeds recordings."""
 
 import numpy as np
+from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 
 from sklearn_brainlm._base import draw_seed
 from sklearn_brainlm.pooling import TokenPool, n_pooled
@@ -8,7 +9,7 @@ from sklearn_brainlm.pooling import TokenPool, n_pooled
 __all__ = ["EmbeddingMixin"]
 
 
-class EmbeddingMixin:
+class EmbeddingMixin(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
     """Embed recordings by the encoder of ``net_``, window by window.
 
     Examples

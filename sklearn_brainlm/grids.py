@@ -193,11 +193,40 @@ class ImageGrid(TokenGrid):
         return self.image_size[0] // self.parcels_per_patch
 
     def n_columns(self, n_timepoints):
-        """Count the patch columns of the image."""
+        """Count the patch columns of the image.
+
+        Parameters
+        ----------
+        n_timepoints : int
+            Timepoints of a window, which do not matter.
+
+        Returns
+        -------
+        n_columns : int
+            Patch columns C, margins included.
+        """
         return self.image_size[1] // self.patch_length
 
     def pad(self, window):
-        """Check the length of a window; the network makes the margins."""
+        """Check the length of a window; the network makes the margins.
+
+        Parameters
+        ----------
+        window : array of shape (T, P)
+            A scaled window.
+
+        Returns
+        -------
+        window : array of shape (T, P)
+            The window as it is.
+        observed : bool array of shape (T,)
+            True everywhere.
+
+        Raises
+        ------
+        InvalidRecordingError
+            If the window is not of the length that the image is for.
+        """
         if len(window) != self.window_length:
             raise InvalidRecordingError(
                 f"A window has {len(window)} timepoints and these weights take windows of exactly "

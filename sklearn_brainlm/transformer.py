@@ -2,7 +2,6 @@
 
 from numbers import Real
 
-from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.frozen import FrozenEstimator
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
@@ -21,8 +20,6 @@ class BrainLMTransformer(
     PersistenceMixin,
     ReconstructionMixin,
     EmbeddingMixin,
-    ClassNamePrefixFeaturesOutMixin,
-    TransformerMixin,
     MaskedAutoencoderEstimator,
 ):
     """Embed recordings with a masked autoencoder pretrained on recordings.

@@ -165,7 +165,9 @@ def locate_weights(source, subfolder=None, revision=None, sha256=None):
 
     Parameters
     ----------
-    source, subfolder, revision, sha256
+    source : str or Path
+        As for :func:`load_weights`.
+    subfolder, revision, sha256 : str, optional
         As for :func:`load_weights`.
 
     Returns

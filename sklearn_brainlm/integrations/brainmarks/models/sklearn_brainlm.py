@@ -15,7 +15,7 @@ from sklearn_brainlm.recordings import window_starts
 _LEAST_TIMEPOINTS = 2  # that can be resampled
 
 
-class BrainLMTransform:
+class _BrainLMTransform:
     """Turn a sample of the suite into one window, as the weights expect it.
 
     Parameters
@@ -60,7 +60,7 @@ class BrainLMTransform:
         return resample_recordings([recording], float(sample["tr"]), self.contract.t_r)[0]
 
 
-class BrainLMWrapper(torch.nn.Module):
+class _BrainLMWrapper(torch.nn.Module):
     """Embed windows: one CLS embedding, and one of each patch in raster order.
 
     Parameters
@@ -93,22 +93,61 @@ def _build(weights, parcel_coords=None, **options):
     )
     contract = model.contract_
     n_tokens = model._grid.n_tokens(contract.window_length)
-    return BrainLMTransform(contract), BrainLMWrapper(model.net_.module_.eval(), n_tokens)
+    return _BrainLMTransform(contract), _BrainLMWrapper(model.net_.module_.eval(), n_tokens)
 
 
 @register_model
 def sklearn_brainlm_13m(weights="brainlm-13M", **options):
-    """Return the released 13M model, or any other `weights` of the same parcels."""
+    """Return the released 13M model, or any other weights of the same parcels.
+
+    Parameters
+    ----------
+    weights : str, optional
+        What to load, of 424 parcels of A424.
+    **options : dict
+        ``parcel_coords``, and parameters of ``from_pretrained``.
+
+    Returns
+    -------
+    transform, model : tuple
+        What the suite asks of a model.
+    """
     return _build(weights, **options)
 
 
 @register_model
 def sklearn_brainlm_111m(weights="brainlm-111M", **options):
-    """Return the released 111M model."""
+    """Return the released 111M model.
+
+    Parameters
+    ----------
+    weights : str, optional
+        What to load, of 424 parcels of A424.
+    **options : dict
+        ``parcel_coords``, and parameters of ``from_pretrained``.
+
+    Returns
+    -------
+    transform, model : tuple
+        What the suite asks of a model.
+    """
     return _build(weights, **options)
 
 
 @register_model
 def sklearn_brainlm_650m(weights="brainlm-650M", **options):
-    """Return the released 650M model."""
+    """Return the released 650M model.
+
+    Parameters
+    ----------
+    weights : str, optional
+        What to load, of 424 parcels of A424.
+    **options : dict
+        ``parcel_coords``, and parameters of ``from_pretrained``.
+
+    Returns
+    -------
+    transform, model : tuple
+        What the suite asks of a model.
+    """
     return _build(weights, **options)
