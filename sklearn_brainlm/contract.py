@@ -76,7 +76,7 @@ class InputContract:
 
     @property
     def parcel_hash(self):
-        """SHA-256 of the parcels in their order, by coordinates or else by name; None for neither."""
+        """SHA-256 of the parcels in order, by coordinates or else by name; None for neither."""
         # Rounded to the millimetre first, so that the hash survives float32.
         if self.parcel_coords is not None:
             known = np.rint(self.parcel_coords).astype("<i4").tobytes()
