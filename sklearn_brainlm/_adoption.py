@@ -47,34 +47,34 @@ class AdoptingEstimator(NetworkEstimator):
         donor = self._donor()
         if donor is None:
             return None
-        contract = donor.contract_
-        n_parcels = self.n_parcels or contract.n_parcels
-        coords = self.parcel_coords
+        self.contract_ = self._with_parcels_given(donor.contract_)
+        self.settings_ = {
+            **donor._settled(),
+            **vars(donor).get("settings_", {}),
+            "n_parcels": self.contract_.n_parcels,
+        }
+        for name in ("official_", "prior_", "coordinate_prior_"):
+            if hasattr(donor, name):
+                setattr(self, name, getattr(donor, name))
+        has_moved = self.contract_.parcel_hash != donor.contract_.parcel_hash
+        if has_moved and hasattr(self, "coordinate_prior_"):
+            known = CoordinateStatistics(**self.coordinate_prior_)
+            self.prior_ = vars(known.at(self.contract_.parcel_coords, t_r=self.t_r))
+        return donor
+
+    def _with_parcels_given(self, contract):
+        """Return the contract of the weights, for the parcels that were given if any were."""
+        n_parcels, coords = self.n_parcels or contract.n_parcels, self.parcel_coords
         if coords is not None:
             n_parcels = self.n_parcels or len(coords)
             coords = check_parcel_coords(coords, n_parcels)
         given = contract.replace(n_parcels=n_parcels)
         if coords is not None:
             given = given.replace(parcel_coords=coords)
-        if not _same_parcels(given, contract):
-            given = self._move_to_atlas(given, contract)
-        elif contract.parcel_coords is None and coords is not None:
-            given = contract.replace(parcel_coords=coords)
-        else:
-            given = contract
-        self.contract_ = given
-        self.settings_ = {
-            **donor._settled(),
-            **vars(donor).get("settings_", {}),
-            "n_parcels": given.n_parcels,
-        }
-        for name in ("official_", "prior_", "coordinate_prior_"):
-            if hasattr(donor, name):
-                setattr(self, name, getattr(donor, name))
-        if hasattr(self, "coordinate_prior_") and given.parcel_hash != contract.parcel_hash:
-            known = CoordinateStatistics(**self.coordinate_prior_)
-            self.prior_ = vars(known.at(given.parcel_coords, t_r=self.t_r))
-        return donor
+        if _same_parcels(given, contract):
+            # Of the same parcels, the weights' own coordinates are what they were trained with.
+            return given if contract.parcel_coords is None else contract
+        return self._move_to_atlas(given, contract)
 
     def carry_weights(self, carry=True):
         """Choose what a pickle holds when weights are used as they are.
@@ -133,7 +133,8 @@ class AdoptingEstimator(NetworkEstimator):
                 f"These weights belong to {contract.n_parcels} parcels"
                 f"{f' of {contract.atlas}' if contract.atlas else ''} and cannot be used on others "
                 f"({given.n_parcels} were given), because of: {', '.join(contract.atlas_bound)}. "
-                "Bring recordings to their atlas, or pretrain with parcel_embedding='xyz' and "
+                "Leave parcel_coords out for recordings of their atlas, bring recordings to it, or "
+                "pretrain with parcel_embedding='xyz' and "
                 "prior='coordinates', which only needs coordinates."
             )
         if self.parcel_coords is None:
