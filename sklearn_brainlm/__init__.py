@@ -10,7 +10,7 @@ The estimators take a list of them, so that a masker, an embedding and a predict
 - ``GaussianReconstructor`` fills in masked recordings in closed form: the yardstick.
 - ``doctor`` says what is wrong with recordings, and how to mend it.
 - ``RecordingScaler``, ``standardize_recordings`` and ``resample_recordings`` bring recordings to
-  the scale and repetition time a model expects.
+  the scale and repetition time a model expects; ``TargetScaler`` what is to be predicted.
 
 Importing the package is cheap: what needs torch or scikit-learn is loaded when first asked for.
 """
@@ -37,10 +37,13 @@ _LAZY_NAMES = {
     "GaussianReconstructor": "gaussian",
     "InputContract": "contract",
     "RecordingScaler": "preprocessing",
+    "TargetScaler": "targets",
     "doctor": "doctor",
     "list_weights": "catalogue",
     "load_weights": "weights",
+    "make_scaled_mse_scorer": "targets",
     "resample_recordings": "resampling",
+    "scaled_mean_squared_error": "targets",
     "standardize_recordings": "preprocessing",
 }
 
@@ -56,13 +59,16 @@ __all__ = [
     "InvalidRecordingError",
     "InvalidRecordingTypeError",
     "RecordingScaler",
+    "TargetScaler",
     "TrainingDivergedError",
     "UntrustedFileError",
     "__version__",
     "doctor",
     "list_weights",
     "load_weights",
+    "make_scaled_mse_scorer",
     "resample_recordings",
+    "scaled_mean_squared_error",
     "standardize_recordings",
 ]
 
