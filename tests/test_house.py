@@ -4,6 +4,7 @@ What ruff, import-linter and numpydoc check (`make lint`) is not repeated here.
 """
 
 import ast
+import configparser
 import re
 import subprocess
 import tomllib
@@ -132,3 +133,14 @@ def test_public_classes_have_an_example(path):
         ):
             continue  # an exception's example is the message it carries
         assert ">>> " in (ast.get_docstring(node) or ""), f"{path.name}: {node.name}"
+
+
+def test_every_package_is_installed():
+    setup = configparser.ConfigParser()
+    setup.read(ROOT / "setup.cfg")
+    installed = set(setup["options"]["packages"].split())
+    packages = {
+        ".".join(path.parent.relative_to(ROOT).parts)
+        for path in (ROOT / "sklearn_brainlm").rglob("__init__.py")
+    }
+    assert installed == packages | {"brainmarks.models"}
