@@ -13,7 +13,7 @@ from sklearn_brainlm.devices import (
     resolve_precision,
     tokens_at_a_time,
 )
-from sklearn_brainlm.grids import TokenGrid
+from sklearn_brainlm.grids import TokenGrid, order_along_y
 from sklearn_brainlm.modules import InformedAutoencoder, MaskedAutoencoder
 from sklearn_brainlm.nets import ReconstructionNet
 
@@ -180,9 +180,7 @@ class NetworkEstimator(BaseRecordingEstimator):
         """Layout of the tokens; parcels that share a patch are neighbours along MNI Y."""
         patch_length = self._setting("patch_length")
         parcels_per_patch = self._setting("parcels_per_patch")
-        order = None
-        if parcels_per_patch > 1 and self.parcel_coords_ is not None:
-            order = np.argsort(self.parcel_coords_[:, 1], kind="stable")
+        order = order_along_y(self.parcel_coords_) if parcels_per_patch > 1 else None
         return TokenGrid(self.n_parcels_, patch_length, parcels_per_patch, order)
 
     def _resolve_micro_batch_size(self):

@@ -6,6 +6,7 @@ import torch
 from sklearn_brainlm._official_configs import check_config, family_of
 from sklearn_brainlm._official_keys import tensors
 from sklearn_brainlm.exceptions import CheckpointError
+from sklearn_brainlm.grids import order_along_y
 from sklearn_brainlm.modules import (
     MaskedAutoencoder,
     ReleasedFinetuning,
@@ -15,7 +16,7 @@ from sklearn_brainlm.modules import (
     time_code,
 )
 
-__all__ = ["build_module", "export_arrays", "family_of", "make_network", "parcel_order"]
+__all__ = ["build_module", "export_arrays", "family_of", "make_network"]
 
 _TARGET_LOSSES = {
     "mse": "squared",
@@ -160,7 +161,7 @@ def make_network(config, parcel_coords=None):
         "image_size": c["image_size"],
         "patch_length": c["patch_size"],
         "n_channels": c["num_channels"],
-        "parcel_order": parcel_order(parcel_coords),
+        "parcel_order": order_along_y(parcel_coords),
         "qkv_bias": c["qkv_bias"],
         "norm_eps": c["layer_norm_eps"],
         "hidden_dropout": c["hidden_dropout_prob"],
@@ -181,24 +182,6 @@ def make_network(config, parcel_coords=None):
         pos_weight=None if pos_weight is None else torch.tensor(pos_weight, dtype=torch.float32),
         **parameters,
     )
-
-
-def parcel_order(parcel_coords):
-    """Order parcels as the rows of the released pictures: ascending MNI Y, ties as they come.
-
-    Parameters
-    ----------
-    parcel_coords : array of shape (n_parcels, 3) or None
-        MNI coordinates of the parcels in millimetres.
-
-    Returns
-    -------
-    order : int64 array of shape (n_parcels,) or None
-        Parcels from the first row to the last; None without coordinates.
-    """
-    if parcel_coords is None:
-        return None
-    return np.argsort(np.asarray(parcel_coords)[:, 1], kind="stable")
 
 
 def _check_tensors(settings, arrays):
@@ -256,7 +239,7 @@ def _fill_buffers(module, parcel_coords):
     if parcel_coords is None:
         return
     if getattr(module, "parcel_order", None) is not None:
-        module.parcel_order = torch.from_numpy(parcel_order(parcel_coords))
+        module.parcel_order = torch.from_numpy(order_along_y(parcel_coords))
     for part in module.modules():
         if getattr(part, "coords", None) is not None:
             part.coords = torch.tensor(np.asarray(parcel_coords), dtype=torch.float32)

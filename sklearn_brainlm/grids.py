@@ -8,7 +8,26 @@ from sklearn_brainlm.exceptions import InvalidRecordingError
 from sklearn_brainlm.masking import mask_to_bool
 from sklearn_brainlm.recordings import n_columns, pad_to_patches
 
-__all__ = ["ImageGrid", "TokenGrid"]
+__all__ = ["ImageGrid", "TokenGrid", "order_along_y"]
+
+
+def order_along_y(parcel_coords):
+    """Order parcels as the rows of patches of several take them: ascending MNI Y.
+
+    Parameters
+    ----------
+    parcel_coords : array of shape (P, 3) or None
+        MNI coordinates of the parcels in millimetres.
+
+    Returns
+    -------
+    order : int64 array of shape (P,) or None
+        Parcels from the first to the last, ties as they come, as in the released image models;
+        None without coordinates.
+    """
+    if parcel_coords is None:
+        return None
+    return np.argsort(np.asarray(parcel_coords)[:, 1], kind="stable")
 
 
 @dataclass(frozen=True, eq=False)

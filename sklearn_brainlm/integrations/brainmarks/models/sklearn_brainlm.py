@@ -4,6 +4,8 @@ Brainmarks imports every file of its namespace package ``brainmarks.models`` and
 registered there. Without Brainmarks, nobody imports this file.
 """
 
+from functools import partial
+
 import numpy as np
 import torch
 from brainmarks.models.base import Embeddings
@@ -87,7 +89,7 @@ class _BrainLMWrapper(torch.nn.Module):
 
 
 def _build(weights, parcel_coords=None, **options):
-    """Return the transform and the wrapper of weights."""
+    """Return the transform and the wrapper of weights of 424 parcels of A424."""
     model = BrainLMTransformer.from_pretrained(
         weights, parcel_coords=parcel_coords, device="cpu", **options
     )
@@ -96,58 +98,11 @@ def _build(weights, parcel_coords=None, **options):
     return _BrainLMTransform(contract), _BrainLMWrapper(model.net_.module_.eval(), n_tokens)
 
 
-@register_model
-def sklearn_brainlm_13m(weights="brainlm-13M", **options):
-    """Return the released 13M model, or any other weights of the same parcels.
-
-    Parameters
-    ----------
-    weights : str, optional
-        What to load, of 424 parcels of A424.
-    **options : dict
-        ``parcel_coords``, and parameters of ``from_pretrained``.
-
-    Returns
-    -------
-    transform, model : tuple
-        What the suite asks of a model.
-    """
-    return _build(weights, **options)
-
-
-@register_model
-def sklearn_brainlm_111m(weights="brainlm-111M", **options):
-    """Return the released 111M model.
-
-    Parameters
-    ----------
-    weights : str, optional
-        What to load, of 424 parcels of A424.
-    **options : dict
-        ``parcel_coords``, and parameters of ``from_pretrained``.
-
-    Returns
-    -------
-    transform, model : tuple
-        What the suite asks of a model.
-    """
-    return _build(weights, **options)
-
-
-@register_model
-def sklearn_brainlm_650m(weights="brainlm-650M", **options):
-    """Return the released 650M model.
-
-    Parameters
-    ----------
-    weights : str, optional
-        What to load, of 424 parcels of A424.
-    **options : dict
-        ``parcel_coords``, and parameters of ``from_pretrained``.
-
-    Returns
-    -------
-    transform, model : tuple
-        What the suite asks of a model.
-    """
-    return _build(weights, **options)
+# Each may be given other weights of the same parcels: create_model(name, weights=folder).
+for _size in ("13M", "111M", "650M"):
+    register_model(f"sklearn_brainlm_{_size.lower()}")(
+        partial(
+            lambda name, weights=None, **options: _build(weights or name, **options),
+            f"brainlm-{_size}",
+        )
+    )
