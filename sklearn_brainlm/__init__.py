@@ -7,6 +7,10 @@ The estimators take a list of them, so that a masker, an embedding and a predict
 
 - ``BrainLMTransformer`` learns from recordings, or starts from weights, and embeds recordings.
 - ``load_weights`` and ``list_weights``: the released weights, and those that were saved here.
+- ``BrainLMRegressor`` and ``BrainLMClassifier`` fine-tune it to predict labels of recordings,
+  ``BrainLMForecaster`` to forecast them.
+- ``compare`` and ``compare_forecasters`` put them beside the simple methods of
+  ``sklearn_brainlm.baselines``, with the statistics.
 - ``GaussianReconstructor`` fills in masked recordings in closed form: the yardstick.
 - ``doctor`` says what is wrong with recordings, and how to mend it.
 - ``RecordingScaler``, ``standardize_recordings`` and ``resample_recordings`` bring recordings to
@@ -33,12 +37,18 @@ __version__ = "0.1.0.dev0"
 # Public name -> module that defines it, imported on first use (PEP 562).
 _LAZY_NAMES = {
     "PRESETS": "transformer",
+    "BrainLMClassifier": "classifier",
+    "BrainLMForecaster": "forecaster",
+    "BrainLMRegressor": "regressor",
     "BrainLMTransformer": "transformer",
     "GaussianReconstructor": "gaussian",
     "InputContract": "contract",
     "RecordingScaler": "preprocessing",
     "TargetScaler": "targets",
+    "compare": "evaluation",
+    "compare_forecasters": "evaluation",
     "doctor": "doctor",
+    "format_comparison": "evaluation",
     "list_weights": "catalogue",
     "load_weights": "weights",
     "make_scaled_mse_scorer": "targets",
@@ -50,7 +60,10 @@ _LAZY_NAMES = {
 __all__ = [
     "PRESETS",
     "AtlasMismatchError",
+    "BrainLMClassifier",
     "BrainLMError",
+    "BrainLMForecaster",
+    "BrainLMRegressor",
     "BrainLMTransformer",
     "CheckpointError",
     "DataQualityWarning",
@@ -63,7 +76,10 @@ __all__ = [
     "TrainingDivergedError",
     "UntrustedFileError",
     "__version__",
+    "compare",
+    "compare_forecasters",
     "doctor",
+    "format_comparison",
     "list_weights",
     "load_weights",
     "make_scaled_mse_scorer",

@@ -7,7 +7,6 @@ from os import PathLike
 from sklearn_brainlm._network import NetworkEstimator
 from sklearn_brainlm._validation import check_parcel_coords, check_t_r
 from sklearn_brainlm.coordinates import CoordinateStatistics
-from sklearn_brainlm.devices import resolve_device
 from sklearn_brainlm.exceptions import (
     AtlasMismatchError,
     CheckpointError,
@@ -111,7 +110,6 @@ class AdoptingEstimator(NetworkEstimator):
                 f"The weights {weights['weights']} are not those that were used when this was "
                 "pickled: their SHA-256 differs. Fit again, or put the former weights back."
             )
-        self.device_ = resolve_device(self.device)
         self.net_ = self._untrained_net(donor)
 
     def _forget(self):

@@ -9,7 +9,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from sklearn_brainlm._validation import check_parcel_names, check_recordings
-from sklearn_brainlm.batches import WindowReader, place_windows
+from sklearn_brainlm.batches import WindowReader, nothing, place_windows
 from sklearn_brainlm.grids import TokenGrid
 from sklearn_brainlm.preprocessing import RecordingScaler
 from sklearn_brainlm.recordings import check_lengths
@@ -84,7 +84,7 @@ class BaseRecordingEstimator(BaseEstimator):
         """Layout of the tokens."""
         return TokenGrid(self.n_parcels_, self._setting("patch_length"))
 
-    def _reader(self, recordings, extras=lambda *_: {}):
+    def _reader(self, recordings, extras=nothing):
         """Return a reader of scaled windows of recordings."""
         window_length = self._setting("window_length")
         return WindowReader(

@@ -3,19 +3,18 @@
 import numpy as np
 
 from sklearn_brainlm._base import BaseRecordingEstimator
+from sklearn_brainlm._net_state import NetStateMixin
 from sklearn_brainlm._spectra import power_by_band
 from sklearn_brainlm._validation import check_parcel_coords, check_t_r
 from sklearn_brainlm.batches import WindowReader
 from sklearn_brainlm.contract import InputContract
 from sklearn_brainlm.devices import (
-    forked_rng,
-    resolve_device,
-    resolve_precision,
     tokens_at_a_time,
 )
 from sklearn_brainlm.grids import TokenGrid, order_along_y
 from sklearn_brainlm.modules import InformedAutoencoder, MaskedAutoencoder
 from sklearn_brainlm.nets import ReconstructionNet
+from sklearn_brainlm.training import loop_parameters
 
 __all__ = ["NetworkEstimator"]
 
@@ -43,7 +42,7 @@ _SHAPING = (
 _TRAINING = ("dropout", "gradient_checkpointing")
 
 
-class NetworkEstimator(BaseRecordingEstimator):
+class NetworkEstimator(NetStateMixin, BaseRecordingEstimator):
     """Estimator that holds a network (``net_``) and its device (``device_``).
 
     A subclass has ``_build_net()``, which returns an untrained net for what is fitted, and
@@ -56,32 +55,9 @@ class NetworkEstimator(BaseRecordingEstimator):
     True
     """
 
-    def __sklearn_is_fitted__(self):
-        """Say whether there is a trained network."""
-        return hasattr(self, "net_")
-
-    def __getstate__(self):
-        """Return plain parameters and NumPy arrays: no tensor, no optimizer, no recording."""
-        state = dict(super().__getstate__())
-        if "net_" in state:
-            state["net_"] = self._net_state()
-        return state
-
-    def __setstate__(self, state):
-        """Rebuild the network around its weights."""
-        super().__setstate__(state)
-        if "net_" in state:
-            self._restore_net(state["net_"])
-
-    def _net_state(self):
-        """Return what the network is rebuilt from."""
-        return self.net_.get_weights()
-
     def _restore_net(self, weights):
-        """Build the network and put weights into it; the device may be another than in fit."""
-        self.device_ = resolve_device(self.device)
-        with forked_rng(0, self.device_):  # initial weights are drawn, and then replaced
-            self.net_ = self._build_net().set_weights(weights)
+        """Build the network and put weights into it."""
+        self.net_ = self._build_net().set_weights(weights)
 
     def _learn_input(self, recordings):
         """Learn the input contract: parcels, their coordinates, repetition time and scaling."""
@@ -143,16 +119,7 @@ class NetworkEstimator(BaseRecordingEstimator):
         parameters = {
             "module": module,
             **module_parameters,
-            "optimizer__weight_decay": self.weight_decay,
-            "lr": self.lr,
-            "warmup": self.warmup,
-            "grad_clip": self.grad_clip,
-            "patience": self.patience,
-            "max_epochs": self.max_epochs,
-            "micro_batch_size": self._resolve_micro_batch_size(),
-            "precision": resolve_precision(self.precision, self.device_),
-            "device": self.device_,
-            "verbose": self.verbose,
+            **loop_parameters(self),
         }
         return ReconstructionNet(**{**parameters, **(self.net_params or {})})
 
@@ -191,7 +158,7 @@ class NetworkEstimator(BaseRecordingEstimator):
         return max(1, tokens_at_a_time(self.device_) // n_tokens)
 
     def _fill(self, windows, masked, tokens=None):
-        """Fill in masked values; a patch with a masked value is hidden as a whole."""
+        """Fill in masked values; the encoder sees whole patches, a closed form all other values."""
         # The windows stand for recordings that are scaled already.
         reader = WindowReader(windows, np.asarray, self._grid, windows.shape[1], self._batch_extras)
         filled = np.where(masked, np.float32(np.nan), windows)
@@ -202,17 +169,26 @@ class NetworkEstimator(BaseRecordingEstimator):
         for which, ids_keep, ids_mask in batches:
             starts = np.zeros_like(which)
             inputs, _ = reader.batch(np.column_stack([which, starts]), ids_keep, ids_mask)
+            if self._setting("prior") is not None:
+                seen = [self._grid.pad(values)[0].T for values in ~masked[which]]
+                inputs["seen"] = np.stack(seen).astype(bool)  # (B, P, C * L)
             made = self.net_.fill(inputs).transpose(0, 2, 1)[:, : windows.shape[1]]  # (B, T, P)
             filled[which] = np.where(masked[which], made, windows[which])
         return filled
 
     def _group_masks(self, masked):
-        """Yield windows that have as many visible tokens, some but not all, and their tokens."""
+        """Yield windows that have as many visible tokens, but not all, and their tokens.
+
+        Without a closed form, a window of which no token is visible has nothing to go by.
+        """
         touched = np.stack([self._grid.touched(mask) for mask in masked])  # (n, N)
         counts = touched.sum(axis=1)
         size = self._resolve_micro_batch_size()
-        for count in np.setdiff1d(counts, [0, touched.shape[1]]):
-            group = np.flatnonzero(counts == count)
+        blind = masked.all(axis=(1, 2))
+        if self._setting("prior") is None:
+            blind = counts == touched.shape[1]
+        for count in np.unique(counts[(counts > 0) & ~blind]):
+            group = np.flatnonzero((counts == count) & ~blind)
             for start in range(0, len(group), size):
                 which = group[start : start + size]
                 ids = [np.nonzero(marks)[1] for marks in (~touched[which], touched[which])]

@@ -9,10 +9,12 @@ from sklearn.utils import check_consistent_length, column_or_1d
 from sklearn_brainlm._base import draw_seed
 from sklearn_brainlm._prior import cross_fit
 from sklearn_brainlm._released import ReleasedEstimator
-from sklearn_brainlm.batches import WindowBatches
+from sklearn_brainlm.batches import WindowBatches, draw_windows
 from sklearn_brainlm.coordinates import fit_coordinate_statistics
 from sklearn_brainlm.devices import forked_rng, resolve_device
 from sklearn_brainlm.recordings import WindowSampler
+from sklearn_brainlm.splits import split_people
+from sklearn_brainlm.training import history_rows
 
 __all__ = ["MaskedAutoencoderEstimator"]
 
@@ -97,12 +99,11 @@ class MaskedAutoencoderEstimator(ReleasedEstimator):
                 "or train for at least one epoch."
             )
         recordings = self._check_X(X, reset=not going_on)
-        if groups is None:
-            groups = np.arange(len(recordings))
-        groups = column_or_1d(groups)
+        subjects = [] if groups is None or self.max_epochs == 0 else map(str, column_or_1d(groups))
+        groups = np.arange(len(recordings)) if groups is None else column_or_1d(groups)
         check_consistent_length(recordings, groups)
         seed = draw_seed(self.random_state)
-        train, valid = self._split_validation(groups, seed)
+        train, valid = split_people(groups, self.validation_fraction, seed, self.patience)
         if not going_on:
             self.device_ = resolve_device(self.device)
             self._learn_input(recordings, donor)
@@ -113,39 +114,51 @@ class MaskedAutoencoderEstimator(ReleasedEstimator):
             fold_statistics, fold_of = self._fit_prior(recordings, valid, groups, donor, going_on)
             batches = self._masked_batches(recordings, train, valid, fold_of, seed, going_on)
             net = self._train(batches, fold_statistics, seed, donor, going_on)
-        seen = {"n_recordings": len(train), "n_timepoints": sum(len(recordings[i]) for i in train)}
-        self.trained_on_ = {name: self.trained_on_[name] + count for name, count in seen.items()}
+        self._note_training([recordings[i] for i in train], subjects)
         self.validation_indices_ = valid
         self.n_parameters_ = net.module_.n_parameters
         self.net_ = net
         return self
 
+    def _note_training(self, recordings, subjects):
+        """Add to the record of what the weights were trained on, and on whom."""
+        known = self.trained_on_
+        self.trained_on_ = {
+            "n_recordings": known["n_recordings"] + len(recordings),
+            "n_timepoints": known["n_timepoints"] + sum(map(len, recordings)),
+            "subjects": sorted({*known["subjects"], *subjects}),
+        }
+
+    def _initialise(self, recordings, *, pretrained=True):
+        """Hold a network that is about to be trained by somebody else, and nobody else uses.
+
+        Parameters
+        ----------
+        recordings : list of arrays of shape (n_timepoints, n_parcels)
+            Checked recordings, at the repetition time of the weights if there are any.
+        pretrained : bool, default=True
+            Whether the network has the parameters of the weights, or new ones.
+        """
+        donor = self._donor()
+        self.device_ = resolve_device(self.device)
+        self._learn_input(recordings, donor)
+        self._start_from(donor)
+        self._fit_prior(recordings, [], np.arange(len(recordings)), donor, going_on=False)
+        with forked_rng(draw_seed(self.random_state), self.device_):
+            self.net_ = self._build_net().initialize()
+        if donor is not None and pretrained:
+            self.net_.set_weights(donor.net_.get_weights())
+        self.validation_indices_ = np.empty(0, dtype=np.int64)
+        self.n_parameters_ = self.net_.module_.n_parameters
+        self.carries_weights_ = True
+
     def _start_from(self, donor):
         """Begin the record of the training where that of the weights ended."""
         self.history_ = []
-        self.trained_on_ = {"n_recordings": 0, "n_timepoints": 0}
+        self.trained_on_ = {"n_recordings": 0, "n_timepoints": 0, "subjects": []}
         if donor is not None:
             self.history_ = list(donor.history_)
-            self.trained_on_ = dict(donor.trained_on_)
-
-    def _split_validation(self, groups, seed):
-        """Choose the recordings to train on and those to hold out, both in ascending order."""
-        people = np.unique(groups)
-        order = np.random.default_rng(seed).permutation(people)
-        n_wanted = self.validation_fraction * len(groups)
-        held_out = np.zeros(len(groups), dtype=bool)
-        if self.validation_fraction:
-            for person in order[:-1]:  # somebody is left to train on
-                held_out |= groups == person
-                if held_out.sum() >= round(n_wanted):
-                    break
-        if self.patience is not None and not held_out.any():
-            raise ValueError(
-                f"patience={self.patience} needs recordings to validate on, and of {len(groups)} "
-                f"recordings with validation_fraction={self.validation_fraction} none is held "
-                "out. Give more recordings, or patience=None."
-            )
-        return np.flatnonzero(~held_out), np.flatnonzero(held_out)
+            self.trained_on_ |= donor.trained_on_  # weights of former versions lack the subjects
 
     def _masked_batches(self, recordings, train, valid, fold_of, seed, going_on):
         """Return the batches to train on and those to validate on, or None."""
@@ -168,7 +181,7 @@ class MaskedAutoencoderEstimator(ReleasedEstimator):
             made.append(
                 WindowBatches(
                     self._reader(recordings, extras),
-                    partial(_draw_windows, sampler, which, is_train),
+                    partial(draw_windows, sampler, which, is_train),
                     masking=self.masking,
                     mask_ratio=self.mask_ratio,
                     decoded_fraction=self.decoded_fraction,
@@ -194,16 +207,7 @@ class MaskedAutoencoderEstimator(ReleasedEstimator):
             else:
                 with net.module_.prior.cross_fitted(fold_statistics):
                     net.partial_fit(*batches)
-        rows = [
-            {
-                "epoch": len(self.history_) + number,
-                "train_loss": float(row["train_loss"]),
-                "valid_loss": float(row["valid_loss"]) if "valid_loss" in row else None,
-                "lr": float(row["lr"]),
-                "seconds": float(row["dur"]),
-            }
-            for number, row in enumerate(net.history[n_noted:], start=1)
-        ]
+        rows = history_rows(net.history[n_noted:], n_before=len(self.history_))
         self.history_ = [*self.history_, *rows]
         return net
 
@@ -236,9 +240,3 @@ class MaskedAutoencoderEstimator(ReleasedEstimator):
                 carried = fit_coordinate_statistics(scaled, coords, t_r=self.t_r_)
                 self.coordinate_prior_ = vars(carried)
         return fold_statistics, fold_of
-
-
-def _draw_windows(sampler, which, at_random, epoch):
-    """Draw the windows of an epoch; `which` are the indices of the sampler's recordings in X."""
-    batches = sampler.epoch(epoch) if at_random else sampler.fixed()
-    return [np.column_stack([which[batch[:, 0]], batch[:, 1]]) for batch in batches]

@@ -82,7 +82,7 @@ class ReleasedEstimator(AdoptingEstimator):
         model.t_r_ = check_t_r(t_r) or contract.t_r
         model.scaler_ = None  # nobody published its statistics
         model.history_ = []
-        model.trained_on_ = {"n_recordings": 0, "n_timepoints": 0}
+        model.trained_on_ = {"n_recordings": 0, "n_timepoints": 0, "subjects": []}
         model.validation_indices_ = np.empty(0, dtype=np.int64)
         model.n_parameters_ = weights.module.n_parameters
         model.device_ = resolve_device(device)

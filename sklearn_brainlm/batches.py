@@ -13,7 +13,7 @@ from sklearn_brainlm.exceptions import InvalidRecordingError
 from sklearn_brainlm.masking import draw_mask
 from sklearn_brainlm.recordings import cut_window, n_columns, window_starts
 
-__all__ = ["WindowBatches", "WindowReader", "place_windows"]
+__all__ = ["WindowBatches", "WindowReader", "draw_windows", "nothing", "place_windows"]
 
 _MASKS = 1  # keeps the stream of the masks apart from that of the windows
 
@@ -54,6 +54,45 @@ def place_windows(lengths, window_length, patch_length, batch_size, *, stride=No
         step = batch_size or len(group)
         batches += [group[start : start + step] for start in range(0, len(group), step)]
     return batches
+
+
+def draw_windows(sampler, which, at_random, epoch):
+    """Draw the windows of an epoch from some of the recordings of X.
+
+    Parameters
+    ----------
+    sampler : WindowSampler
+        Made of the lengths of these recordings.
+    which : int64 array
+        Their indices in X.
+    at_random : bool
+        Whether windows are drawn, or at the same places in every epoch, as for validation.
+    epoch : int
+        Number of the epoch.
+
+    Returns
+    -------
+    batches : list of int64 arrays of shape (B, 2)
+        Recording in X, and start, of each window.
+    """
+    batches = sampler.epoch(epoch) if at_random else sampler.fixed()
+    return [np.column_stack([which[batch[:, 0]], batch[:, 1]]) for batch in batches]
+
+
+def nothing(recordings):
+    """Give a network no further inputs.
+
+    Parameters
+    ----------
+    recordings : int64 array of shape (B,)
+        Recording of each window.
+
+    Returns
+    -------
+    extras : dict
+        Empty. A worker process can be sent this function, and no lambda.
+    """
+    return {}
 
 
 class WindowReader:
@@ -121,6 +160,22 @@ class WindowReader:
                 "it, or set clip."
             )
         return signals, np.stack(observed)
+
+    def whole(self, windows):
+        """Read windows of which nothing is masked.
+
+        Parameters
+        ----------
+        windows : int64 array of shape (B, 2)
+            Recording and start of each window.
+
+        Returns
+        -------
+        inputs : dict of arrays
+            ``signals`` and ``observed``.
+        """
+        signals, observed = self.read(windows)
+        return {"signals": signals, "observed": observed}
 
     def batch(self, windows, ids_keep, ids_mask):
         """Read windows and put them together with their masks.

@@ -138,7 +138,8 @@ class BrainLMTransformer(
     parcel_coords_, t_r_, device_
         Checked coordinates (float64 or None) and repetition time; the device that is used.
     trained_on_ : dict
-        ``n_recordings`` and ``n_timepoints`` that the weights were trained on.
+        ``n_recordings`` and ``n_timepoints`` that the weights were trained on, and ``subjects``,
+        the `groups` of ``fit`` as text, by which :func:`compare` notices people it tests on.
 
     Notes
     -----

@@ -35,7 +35,7 @@ from sklearn.pipeline import make_pipeline
 
 from sklearn_brainlm.exceptions import BrainLMError
 
-ALL = frozenset({"scaler", "transformer", "reconstructor", "predictor"})
+ALL = frozenset({"scaler", "transformer", "reconstructor", "predictor", "forecaster"})
 N_PARCELS = 12
 LENGTHS = (60, 48, 55, 60, 52, 41)
 N_RECORDINGS = len(LENGTHS)
@@ -58,7 +58,8 @@ def kinds_of(estimator):
     """Return what an estimator is and has, as a set of words.
 
     What it is: "scaler" (recordings in, recordings out), "transformer" (features out),
-    "reconstructor" (fills in recordings), "predictor" (needs y). What it has: "windowed"
+    "reconstructor" (fills in recordings), "predictor" (needs y), "forecaster" (says what follows
+    them). What it has: "windowed"
     (refuses or pads short recordings), "fixed parcels" (a parameter n_parcels), "network" (goes
     on training), "workers" (worker processes may read its batches).
     """
@@ -66,6 +67,8 @@ def kinds_of(estimator):
     kinds = set()
     if is_regressor(estimator) or is_classifier(estimator):
         kinds.add("predictor")
+    elif hasattr(estimator, "backtest"):
+        kinds.add("forecaster")
     elif hasattr(estimator, "inverse_transform"):
         kinds.add("scaler")
     elif hasattr(estimator, "transform"):
@@ -127,7 +130,7 @@ def output(fitted, X, like=None):
     `like` holds the recordings of X as a list, where X is another container.
     """
     kinds = kinds_of(fitted)
-    if "predictor" in kinds:
+    if kinds & {"predictor", "forecaster"}:
         return list(fitted.predict(X))
     if kinds & {"transformer", "scaler"}:
         return list(fitted.transform(X))
@@ -379,6 +382,10 @@ def check_rec_y_length_nan_none(name, estimator):
 def check_rec_multioutput_y(name, estimator):
     X = cohort()
     y = np.column_stack([target(estimator, len(X)), target(estimator, len(X))[::-1]])
+    if is_classifier(estimator):
+        with pytest.raises(ValueError, match="y should be a 1d array"):
+            clone(estimator).fit(X, y)
+        return
     assert np.shape(clone(estimator).fit(X, y).predict(X)) == (len(X), 2)
 
 

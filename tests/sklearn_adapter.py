@@ -8,7 +8,14 @@ estimators themselves read a 2-D X as one recording, and recording_checks.py che
 import numpy as np
 from sklearn.utils.estimator_checks import estimator_checks_generator
 
-from sklearn_brainlm import BrainLMTransformer, GaussianReconstructor, RecordingScaler
+from sklearn_brainlm import (
+    BrainLMClassifier,
+    BrainLMForecaster,
+    BrainLMRegressor,
+    BrainLMTransformer,
+    GaussianReconstructor,
+    RecordingScaler,
+)
 
 N_TIMEPOINTS = 24
 
@@ -35,6 +42,10 @@ class RowsAsRecordings:
     def fit(self, X, y=None, **params):
         return super().fit(rows_as_recordings(X), y, **params)
 
+
+class RowsToTransform(RowsAsRecordings):
+    """Mixin for estimators that make something of rows."""
+
     def fit_transform(self, X, y=None, **params):
         return self.fit(X, y, **params).transform(X)
 
@@ -52,14 +63,14 @@ class RowsToGoOnWith:
         return super().score(rows_as_recordings(X), y)
 
 
-class RowScaler(RowsAsRecordings, RecordingScaler):
+class RowScaler(RowsToTransform, RecordingScaler):
     """RecordingScaler on rows; one row out, the mean of the recording over time."""
 
     def transform(self, X):
         return np.stack([recording.mean(axis=0) for recording in super().transform(X)])
 
 
-class RowTransformer(RowsAsRecordings, RowsToGoOnWith, BrainLMTransformer):
+class RowTransformer(RowsToTransform, RowsToGoOnWith, BrainLMTransformer):
     """BrainLMTransformer on rows."""
 
 
@@ -71,6 +82,34 @@ class RowReconstructor(GaussianReconstructor):
 
     def score(self, X, y=None):
         return super().score(rows_as_recordings(X), y)
+
+
+class RowsToPredict(RowsAsRecordings):
+    """Mixin for estimators that predict something of rows."""
+
+    def predict(self, X, *args):
+        return super().predict(rows_as_recordings(X), *args)
+
+    def score(self, X, y=None):
+        return super().score(rows_as_recordings(X), y)
+
+
+class RowRegressor(RowsToPredict, BrainLMRegressor):
+    """BrainLMRegressor on rows."""
+
+
+class RowClassifier(RowsToPredict, BrainLMClassifier):
+    """BrainLMClassifier on rows."""
+
+    def predict_proba(self, X):
+        return super().predict_proba(rows_as_recordings(X))
+
+
+class RowForecaster(RowsToPredict, BrainLMForecaster):
+    """BrainLMForecaster on rows; the mean of each forecast over time."""
+
+    def predict(self, X):
+        return super().predict(X).mean(axis=1)
 
 
 def sklearn_checks(estimator):

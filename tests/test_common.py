@@ -9,14 +9,24 @@ import sklearn
 from recording_checks import ALL, CHECKS, kinds_of, recording_checks
 from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn_adapter import (
+    RowClassifier,
+    RowForecaster,
     RowReconstructor,
+    RowRegressor,
     RowScaler,
     RowTransformer,
     check_name,
     sklearn_checks,
 )
 
-from sklearn_brainlm import BrainLMTransformer, GaussianReconstructor, RecordingScaler
+from sklearn_brainlm import (
+    BrainLMClassifier,
+    BrainLMForecaster,
+    BrainLMRegressor,
+    BrainLMTransformer,
+    GaussianReconstructor,
+    RecordingScaler,
+)
 
 WINDOWS = {"window_length": 20, "patch_length": 5}
 SMALL = {
@@ -32,19 +42,37 @@ SMALL = {
     "random_state": 0,
 }
 
+PREDICTING = {
+    "patch_length": 5,
+    "embed_dim": 8,
+    "depth": 1,
+    "n_heads": 2,
+    "mlp_dim": 8,
+    "max_epochs": 1,
+    "random_state": 0,
+}
+FORECASTING = {**PREDICTING, "context_length": 15, "horizon": 5, "windows_per_recording": 1}
+
 RECORDING_ESTIMATORS = [
     RecordingScaler(),
     RecordingScaler("standard", clip=4.0),
     GaussianReconstructor(**WINDOWS),
     BrainLMTransformer(**SMALL),
+    BrainLMRegressor(**PREDICTING, window_length=20),
+    BrainLMClassifier(**PREDICTING, window_length=20),
+    BrainLMForecaster(**FORECASTING),
 ]
 
 # Adapted estimator -> number of checks scikit-learn 1.9.1 generates for it. The scaler has one less
 # than the transformer, check_transformer_preserve_dtypes: it returns lists, which have no dtype.
+# The regressor has one more than most: it takes several targets.
 ADAPTED_ESTIMATORS = [
     (RowScaler(), 46),
     (RowReconstructor(**WINDOWS), 41),
     (RowTransformer(**SMALL, prior=None), 47),
+    (RowRegressor(**PREDICTING, window_length=20), 53),
+    (RowClassifier(**PREDICTING, window_length=20), 56),
+    (RowForecaster(**FORECASTING), 41),
 ]
 
 

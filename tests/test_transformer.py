@@ -16,6 +16,7 @@ import pytest
 import torch
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
+from sklearn.frozen import FrozenEstimator
 
 from sklearn_brainlm import (
     PRESETS,
@@ -79,7 +80,19 @@ def test_attributes_of_a_fit(recordings, parcel_coords):
     assert set(model.history_[0]) == {"epoch", "train_loss", "valid_loss", "lr", "seconds"}
     assert model.n_parameters_ == sum(p.numel() for p in model.net_.module_.parameters())
     seen = [r for i, r in enumerate(recordings) if i not in model.validation_indices_]
-    assert model.trained_on_ == {"n_recordings": 4, "n_timepoints": sum(map(len, seen))}
+    counts = {"n_recordings": 4, "n_timepoints": sum(map(len, seen))}
+    assert model.trained_on_ == {**counts, "subjects": []}
+
+
+def test_weights_remember_on_whom_they_were_trained(recordings, tmp_path):
+    model = small(max_epochs=1).fit(recordings, groups=["b", "b", "a", "a", "c", "c"])
+    assert model.trained_on_["subjects"] == ["a", "b", "c"]
+    model.partial_fit(recordings, groups=["d"] * 6)
+    assert model.trained_on_["subjects"] == ["a", "b", "c", "d"]
+    again = BrainLMTransformer.from_pretrained(model.save_pretrained(tmp_path))
+    assert again.trained_on_ == model.trained_on_
+    used = small(weights=FrozenEstimator(again), max_epochs=0).fit(recordings, groups=range(6))
+    assert used.trained_on_["subjects"] == ["a", "b", "c", "d"]
 
 
 def test_one_recording_is_enough_and_has_no_validation(recordings):
@@ -140,7 +153,7 @@ def test_partial_fit_after_unpickling(fitted, recordings):
 def test_interrupted_first_fit_is_not_fitted(recordings, monkeypatch):
     model = small()
     monkeypatch.setattr(
-        "sklearn_brainlm.nets.ReconstructionNet.train_step_single",
+        "sklearn_brainlm.training.WindowNet.train_step_single",
         lambda *_, **__: (_ for _ in ()).throw(KeyboardInterrupt),
     )
     with pytest.raises(KeyboardInterrupt):
@@ -403,18 +416,33 @@ def test_impute_fills_and_leaves_the_rest(fitted, recordings):
         np.testing.assert_array_equal(made[~gaps], x[~gaps])
         assert np.isfinite(made).all()
         np.testing.assert_array_equal(hole, before)  # X is not written to
-    # What the network says of this token, in the units of the recording:
+    # What the network says of this token, and the values of it that are not missing, in the units
+    # of the recording:
     ids = np.arange(48)[None]
     token = 3 * 4 + 1
     signals = fitted.scaler_.transform(X[0][:40])[0].T[None]
     inputs = {"signals": signals, "ids_keep": ids[:, ids[0] != token], "ids_mask": ids[:, [token]]}
+    inputs["seen"] = ~missing[0][:40].T[None]
     said = fitted.net_.fill(inputs)[0, 3, 12:17] * fitted.scaler_.scale_[3]
     np.testing.assert_allclose(filled[0][12:17, 3], said + fitted.scaler_.center_[3], rtol=1e-5)
     by_time = fitted.impute(holes[1], missing[1][:, 0])[0]
     np.testing.assert_array_equal(by_time, filled[1])
 
 
-def test_impute_without_anything_to_go_by_interpolates(fitted, recordings):
+def test_impute_goes_by_what_is_left_of_every_patch():
+    """Slow recordings of which every tenth timepoint is missing, in one parcel all of them."""
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((4, 80, 3)).cumsum(axis=1) @ rng.standard_normal((3, 12))
+    X = list(X + 0.3 * rng.standard_normal(X.shape))
+    missing = np.zeros(X[3].shape, bool)
+    missing[5::10] = missing[:, 4] = True
+    model = small(prior="gaussian").fit(X[:3])
+    filled = model.impute([np.where(missing, np.nan, X[3])], [missing])[0]
+    assert np.square(filled - X[3])[missing].mean() < 0.5 * X[3][missing].var()
+
+
+def test_impute_without_anything_to_go_by_interpolates(recordings):
+    fitted = small(prior=None).fit(recordings)
     recording = recordings[0][:40]
     missing = np.zeros(recording.shape, bool)
     missing[5::10] = True  # every patch is touched

@@ -6,7 +6,7 @@ from numbers import Integral, Real
 import numpy as np
 from sklearn.base import _fit_context
 from sklearn.exceptions import UndefinedMetricWarning
-from sklearn.utils import Bunch
+from sklearn.utils import Bunch, check_scalar
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
@@ -73,13 +73,16 @@ class BaseForecaster(BaseRecordingEstimator):
         self._learn(self.scaler_.transform(recordings))
         return self
 
-    def predict(self, X):
+    def predict(self, X, horizon=None):
         """Forecast what follows the end of each recording.
 
         Parameters
         ----------
         X : list of arrays of shape (n_timepoints, n_parcels)
             Recordings; their last `context_length` timepoints are used.
+        horizon : int, optional
+            Timepoints to forecast. Beyond the parameter `horizon`, forecasts become part of the
+            context of the next ones (roll-out).
 
         Returns
         -------
@@ -88,11 +91,17 @@ class BaseForecaster(BaseRecordingEstimator):
         """
         recordings = self._check_fitted_X(X)
         self._check_timepoints(recordings, 0)
+        horizon = (
+            self.horizon
+            if horizon is None
+            else check_scalar(horizon, "horizon", Integral, min_val=1)
+        )
         forecasts = [
-            self._forecast(self._scale(index, recording[-self.context_length :])[None])[0]
+            self._roll_out(self._scale(index, recording[-self.context_length :])[None], horizon)
             for index, recording in enumerate(recordings)
         ]
-        return as_float32(np.stack(forecasts) * self.scaler_.scale_ + self.scaler_.center_)
+        forecasts = np.concatenate(forecasts)
+        return as_float32(forecasts * self.scaler_.scale_ + self.scaler_.center_)
 
     def forecast_windows(self, contexts):
         """Forecast what follows scaled windows.
@@ -216,6 +225,14 @@ class BaseForecaster(BaseRecordingEstimator):
         return 1 - np.divide(
             pooled[0], pooled[1], out=np.full(len(steps), np.nan), where=pooled[1] > 0
         )
+
+    def _roll_out(self, contexts, horizon):
+        """Forecast any number of timepoints, from forecasts where need be."""
+        forecasts = self._forecast(contexts)
+        while forecasts.shape[1] < horizon:
+            known = np.concatenate([contexts, forecasts], axis=1)[:, -self.context_length :]
+            forecasts = np.concatenate([forecasts, self._forecast(known)], axis=1)
+        return forecasts[:, :horizon]
 
     def _backtest(self, X, stride):
         """Yield the windows of each recording: index, start of the future, true, predicted."""

@@ -19,14 +19,18 @@ from sklearn_brainlm.modules.embeddings import (
     time_code,
 )
 from sklearn_brainlm.modules.encoder import FactorisedEncoder, FullEncoder
+from sklearn_brainlm.modules.forecasting import ForecastingNetwork
 from sklearn_brainlm.modules.heads import ReleasedFinetuning
 from sklearn_brainlm.modules.informed import InformedAutoencoder
 from sklearn_brainlm.modules.masking import last_frames, put_tokens, take_tokens
 from sklearn_brainlm.modules.patching import patchify, unpatchify
+from sklearn_brainlm.modules.prediction import PredictionNetwork, label_loss
 from sklearn_brainlm.modules.prior import GaussianPrior
 from sklearn_brainlm.modules.released import ReleasedImageAutoencoder
+from sklearn_brainlm.modules.wiener import AdaptiveWiener
 
 __all__ = [
+    "AdaptiveWiener",
     "Attention",
     "Block",
     "ChannelEmbedding",
@@ -35,6 +39,7 @@ __all__ = [
     "CrossDecoder",
     "FactorisedBlock",
     "FactorisedEncoder",
+    "ForecastingNetwork",
     "FullDecoder",
     "FullEncoder",
     "GaussianPrior",
@@ -42,10 +47,12 @@ __all__ = [
     "MaskedAutoencoder",
     "Mlp",
     "ParcelEmbedding",
+    "PredictionNetwork",
     "ReleasedFinetuning",
     "ReleasedImageAutoencoder",
     "TokenPositions",
     "image_code",
+    "label_loss",
     "last_frames",
     "patchify",
     "put_tokens",
