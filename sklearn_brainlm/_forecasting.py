@@ -118,6 +118,7 @@ class FutureMaskingForecaster(EncoderMixin, NetStateMixin, BaseForecaster):
             context_length=self.context_length,
             horizon=self.horizon,
             n_bins=self.n_bins,
+            n_coupled=self.n_coupled,
         ).fit(scaled)
         modes, bins = wiener.modes_, wiener.bins_
         n_lags = self._encoder_window - 1
@@ -133,6 +134,7 @@ class FutureMaskingForecaster(EncoderMixin, NetStateMixin, BaseForecaster):
             "modes": modes,
             "bins": bins,
             "autocovariance": people.sum(axis=0).astype(np.float32),
+            "coupling": wiener.coupling_,
         }
         return people if len(people) > 1 else None
 

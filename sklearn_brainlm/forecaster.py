@@ -40,7 +40,9 @@ class BrainLMForecaster(ConformalMixin, FutureMaskingForecaster):
         plus a gated residual; or nothing, as in the article.
     n_bins : int, default=8
         Bins of eigenmodes of the closed form.
-    max_epochs, windows_per_recording, batch_size, micro_batch_size : default=15, 4, 8, "auto"
+    n_coupled : int, default=60
+        Leading eigenmodes of the closed form that forecast each other, too.
+    max_epochs, windows_per_recording, batch_size, micro_batch_size : default=15, 8, 8, "auto"
         As in :class:`BrainLMTransformer`. 0 epochs forecast by the closed form.
     lr, weight_decay, warmup, grad_clip : float
         As in :class:`BrainLMTransformer`.
@@ -60,7 +62,7 @@ class BrainLMForecaster(ConformalMixin, FutureMaskingForecaster):
     net_ : ReconstructionNet
         The trained skorch net.
     closed_form_ : dict of arrays
-        Modes, bins and autocovariance of the closed form, when there is a prior.
+        Modes, bins, autocovariance and coupling of the closed form, when there is a prior.
     history_ : list of dict
         One an epoch: ``epoch``, ``train_loss``, ``valid_loss`` (or None), ``lr``, ``seconds``.
     best_epoch_ : int
@@ -107,6 +109,7 @@ class BrainLMForecaster(ConformalMixin, FutureMaskingForecaster):
         "calibration_fraction": TRAINING["validation_fraction"],
         **dict.fromkeys(["context_length", "horizon", "n_bins"], [_COUNT]),
         "prior": [StrOptions({"wiener"}), None],
+        "n_coupled": [Interval(Integral, 0, None, closed="left")],
     }
 
     def __init__(
@@ -131,11 +134,12 @@ class BrainLMForecaster(ConformalMixin, FutureMaskingForecaster):
         norm="pre",
         prior="wiener",
         n_bins=8,
+        n_coupled=60,
         max_epochs=15,
-        windows_per_recording=4,
+        windows_per_recording=8,
         batch_size=8,
         micro_batch_size="auto",
-        lr=1e-3,
+        lr=2e-3,
         weight_decay=0.05,
         warmup=0.05,
         grad_clip=1.0,
@@ -167,6 +171,7 @@ class BrainLMForecaster(ConformalMixin, FutureMaskingForecaster):
         self.norm = norm
         self.prior = prior
         self.n_bins = n_bins
+        self.n_coupled = n_coupled
         self.max_epochs = max_epochs
         self.windows_per_recording = windows_per_recording
         self.batch_size = batch_size

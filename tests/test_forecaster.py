@@ -56,13 +56,13 @@ def test_that_follows_nobody_is_the_wiener_forecast(X):
     closed = model.net_.module_.closed_form
     closed.follow.data.fill_(-1e3)  # do not follow the person
     closed.ridge -= 1e-4  # added for the factorisation
-    expected = WienerForecaster(**TIMES).fit(X)
+    expected = WienerForecaster(**TIMES, n_coupled=60).fit(X)
     np.testing.assert_allclose(model.predict(X), expected.predict(X), rtol=1e-3, atol=1e-3)
 
 
 def test_following_the_person_helps_where_people_differ(X):
     new = oscillations(6, seed=1)
-    wiener = WienerForecaster(**TIMES).fit(X).score(new)
+    wiener = WienerForecaster(**TIMES, n_coupled=60).fit(X).score(new)
     model = forecaster(max_epochs=10, windows_per_recording=8, lr=1e-2, validation_fraction=0.0)
     assert model.fit(X).score(new) > wiener + 0.05
     assert model.net_.module_.closed_form.follow.mean() > 0

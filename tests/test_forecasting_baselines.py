@@ -22,6 +22,7 @@ from sklearn_brainlm.baselines import (
     VARForecaster,
     WienerForecaster,
 )
+from sklearn_brainlm.baselines.coupling import CouplingMoments
 from sklearn_brainlm.baselines.moments import autocovariance, lagged_covariance, window_moments
 from sklearn_brainlm.datasets import load_recordings_folder
 
@@ -32,6 +33,7 @@ FORECASTERS = [
     ARForecaster(**SMALL, order=8),
     VARForecaster(**SMALL, order=4, n_components=5),
     WienerForecaster(**SMALL, n_bins=3),
+    WienerForecaster(**SMALL, n_bins=3, n_coupled=4),
 ]
 LEARNED = FORECASTERS[2:]
 
@@ -412,3 +414,48 @@ def test_real_recordings(recordings_folder, folder, n_train, ar, wiener):
     assert ar <= scores[0] < ar + 0.01
     assert wiener <= scores[1] < wiener + 0.01
     assert -0.9 < scores[2] < -0.7
+
+
+# --- coupled modes -------------------------------------------------------------------------------
+
+
+def lagged_pairs(n_recordings, seed):
+    """Return recordings whose second parcel repeats the first, a timepoint later."""
+    first = np.random.default_rng(seed).standard_normal((n_recordings, 201, 1)).astype(np.float32)
+    return list(np.concatenate([3 * first[:, 1:], first[:, :-1]], axis=2))
+
+
+def test_coupling_forecasts_one_mode_from_another():
+    known, new = lagged_pairs(10, 0), lagged_pairs(5, 1)
+    scores = [
+        WienerForecaster(**SMALL, n_bins=2, n_coupled=n).fit(known).score_by_step(new, [(1, 1)])
+        for n in (0, 2)
+    ]
+    # Half of the variance is known a step ahead; each mode alone knows part of it.
+    assert scores[0] < 0.42 < 0.46 < scores[1]
+
+
+def test_coupling_is_ridge_with_its_penalty_chosen_on_other_recordings():
+    rng = np.random.default_rng(0)
+    last = rng.standard_normal((10, 30, 2, 3))  # recordings, windows, order, modes
+    mixed = last.reshape(10, 30, 6) @ rng.standard_normal((6, 3))
+    residual = np.stack([mixed + rng.standard_normal((10, 30, 3)) for _ in range(2)], axis=2)
+    residual[:, :, 1] = rng.standard_normal((10, 30, 3))  # nothing to know of the second step
+    moments = CouplingMoments(n_modes=3, order=2, horizon=2)
+    for number in range(10):
+        moments.add(number, last[number], residual[number])
+    weights = moments.solve()
+    seen = last.reshape(300, 6)
+    unit = np.sum(seen**2) / 6
+    expected = [
+        Ridge(penalty * unit, fit_intercept=False).fit(seen, residual[:, :, 0].reshape(300, 3))
+        for penalty in (0.1, 0.3, 1.0, 3.0, 10.0, 30.0)
+    ]
+    distances = [abs(weights[:, :, 0].reshape(6, 3) - ridge.coef_.T).max() for ridge in expected]
+    assert min(distances) < 1e-8
+    assert abs(weights[:, :, 1]).max() < 0.2 * abs(weights[:, :, 0]).max()
+
+
+def test_one_recording_has_nothing_to_choose_a_penalty_by(recordings):
+    coupled = WienerForecaster(**SMALL, n_coupled=4).fit(recordings[0])
+    assert not coupled.coupling_.any()

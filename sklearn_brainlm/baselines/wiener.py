@@ -6,10 +6,14 @@ import numpy as np
 from scipy import linalg
 from sklearn.utils._param_validation import Interval
 
+from sklearn_brainlm.baselines.coupling import CouplingMoments
 from sklearn_brainlm.baselines.forecasting import BaseForecaster
 from sklearn_brainlm.baselines.moments import autocovariance, principal_modes
+from sklearn_brainlm.recordings import window_starts
 
 __all__ = ["WienerForecaster"]
+
+_COUPLING_STRIDE = 5  # timepoints between the windows that couplings are learned from
 
 
 class WienerForecaster(BaseForecaster):
@@ -35,6 +39,10 @@ class WienerForecaster(BaseForecaster):
         Bins that eigenmodes are put in, by descending variance.
     ridge : float, default=0.01
         Variance of noise on the context, in parts of the variance of a bin.
+    n_coupled : int, default=0
+        Leading modes whose forecasts are corrected by what they say about each other.
+    coupling_order : int, default=3
+        Last timepoints of these modes that the correction goes by.
 
     Attributes
     ----------
@@ -45,6 +53,8 @@ class WienerForecaster(BaseForecaster):
     weights_ : float32 array of shape (n_bins, context_length, horizon)
         Filters: ``future = context.T @ weights`` of a mode, the last row for the last timepoint.
         There are fewer bins than `n_bins` where there are too few parcels.
+    coupling_ : float32 array of shape (coupling_order, n_coupled, horizon, n_coupled)
+        What a mode at one of the last timepoints adds to the forecast of another at a step.
     scaler_ : RecordingScaler
         Scaling learned in ``fit``.
     n_parcels_, n_features_in_ : int
@@ -62,6 +72,9 @@ class WienerForecaster(BaseForecaster):
     step :math:`h` solve :math:`(\mathrm{toeplitz}(r) + \lambda r_0 I) w_h = r_{\cdot + h}` by
     Levinson's recursion. Bins widen geometrically: the leading modes hold most of the variance and
     differ most from each other.
+
+    The correction is a ridge regression of what these forecasts leave on the last timepoints of the
+    coupled modes; its penalty is chosen for each step by leaving recordings out.
 
     Examples
     --------
@@ -81,6 +94,8 @@ class WienerForecaster(BaseForecaster):
         **BaseForecaster._parameter_constraints,
         "n_bins": [Interval(Integral, 1, None, closed="left")],
         "ridge": [Interval(Real, 0, None, closed="neither")],
+        "n_coupled": [Interval(Integral, 0, None, closed="left")],
+        "coupling_order": [Interval(Integral, 1, None, closed="left")],
     }
 
     def __init__(
@@ -94,6 +109,8 @@ class WienerForecaster(BaseForecaster):
         horizon=20,
         n_bins=8,
         ridge=0.01,
+        n_coupled=0,
+        coupling_order=3,
     ):
         self.n_parcels = n_parcels
         self.scaler = scaler
@@ -103,6 +120,8 @@ class WienerForecaster(BaseForecaster):
         self.horizon = horizon
         self.n_bins = n_bins
         self.ridge = ridge
+        self.n_coupled = n_coupled
+        self.coupling_order = coupling_order
 
     def _learn(self, recordings):
         """Find eigenmodes, their memory, and the filters that follow."""
@@ -113,6 +132,23 @@ class WienerForecaster(BaseForecaster):
         covariance = autocovariance((x @ self.modes_ for x in recordings), n_lags)
         pooled = [covariance[:, self.bins_ == b].sum(axis=1) for b in range(self.bins_[-1] + 1)]
         self.weights_ = np.array([self._solve(r) for r in pooled], dtype=np.float32)
+        self.coupling_ = self._couple(recordings).astype(np.float32)
+
+    def _couple(self, recordings):
+        """Solve for what the leading modes say about each other."""
+        n_modes = min(self.n_coupled, self.n_parcels_)
+        order = min(self.coupling_order, self.context_length)
+        moments = CouplingMoments(n_modes, order, self.horizon)
+        length = self.context_length + self.horizon
+        for number, recording in enumerate(recordings if n_modes else []):
+            components = recording @ self.modes_[:, :n_modes]
+            starts = window_starts(len(components), length, _COUPLING_STRIDE, cover=False)
+            windows = np.stack([components[start : start + length] for start in starts])
+            contexts = windows[:, : -self.horizon]
+            if contexts.shape[1] >= order:
+                residual = windows[:, -self.horizon :] - self._filter(contexts)
+                moments.add(number, contexts[:, -order:], residual)
+        return moments.solve()
 
     def _solve(self, covariance):
         """Solve for the filters (context_length, horizon) of one autocovariance."""
@@ -127,11 +163,21 @@ class WienerForecaster(BaseForecaster):
     def _forecast(self, contexts):
         """Forecast contexts (B, T, P); what precedes a short one is at the centre."""
         components = contexts @ self.modes_
-        forecasts = np.empty((len(contexts), self.horizon, self.n_parcels_), dtype=np.float32)
-        for index, weights in enumerate(self.weights_):
-            chosen = self.bins_ == index
-            forecasts[:, :, chosen] = weights[-contexts.shape[1] :].T @ components[:, :, chosen]
+        forecasts = self._filter(components)
+        order, n_modes = self.coupling_.shape[:2]
+        last = components[:, -order:, :n_modes]
+        coupling = self.coupling_[order - last.shape[1] :]
+        forecasts[:, :, :n_modes] += np.einsum("btk,tkhj->bhj", last, coupling, optimize=True)
         return forecasts @ self.modes_.T
+
+    def _filter(self, components):
+        """Forecast leading components (B, T, K), each from its own past, (B, horizon, K)."""
+        n_windows, n_timepoints, n_modes = components.shape
+        forecasts = np.empty((n_windows, self.horizon, n_modes), dtype=np.float32)
+        for index, weights in enumerate(self.weights_):
+            chosen = self.bins_[:n_modes] == index
+            forecasts[:, :, chosen] = weights[-n_timepoints:].T @ components[:, :, chosen]
+        return forecasts
 
 
 def _geometric_bins(n_modes, n_bins):

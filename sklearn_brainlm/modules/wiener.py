@@ -28,6 +28,9 @@ class AdaptiveWiener(nn.Module):
         rest counts as zero.
     horizon : int
         Timepoints H to forecast.
+    coupling : array of shape (order, K, H, K), optional
+        What one of the K leading modes at one of the last timepoints adds to the forecast of
+        another at a step.
     ridge : float, default=0.01
         Variance of noise on the context, in parts of the variance of a bin.
 
@@ -38,7 +41,7 @@ class AdaptiveWiener(nn.Module):
     torch.Size([1, 2, 3])
     """
 
-    def __init__(self, modes, bins, autocovariance, horizon, ridge=0.01):
+    def __init__(self, modes, bins, autocovariance, horizon, coupling=None, ridge=0.01):
         super().__init__()
         self.horizon = horizon
         self.ridge = ridge
@@ -46,6 +49,9 @@ class AdaptiveWiener(nn.Module):
         self.register_buffer("modes", torch.as_tensor(modes).float().clone())
         self.register_buffer("bins", torch.as_tensor(bins).long().clone())
         self.register_buffer("autocovariance", torch.as_tensor(autocovariance).float().clone())
+        coupling = torch.zeros(1, 0, horizon, 0) if coupling is None else coupling
+        self.register_buffer("coupling", torch.as_tensor(coupling).float().clone())
+        self.coupled_trust = nn.Parameter(torch.zeros(N_KNOTS))
         n_bins = len(self.autocovariance)
         membership = nn.functional.one_hot(self.bins, n_bins).float()  # (P, n_bins)
         self.register_buffer("membership", membership, persistent=False)
@@ -100,7 +106,16 @@ class AdaptiveWiener(nn.Module):
             trust = torch.exp((TABLE_SCALE * self.trust + read[..., 2:]) @ self._knots())
             filters = filters * trust[:, :, None]  # (B, n_bins, T, H)
             forecasts = torch.einsum("bpt,bpth->bph", components, filters[:, self.bins])
-            return self.modes @ forecasts
+            return self.modes @ (forecasts + self._coupled(components))
+
+    def _coupled(self, components):
+        """Return what modes add to each other's forecasts, (B, P, H)."""
+        order, n_modes = self.coupling.shape[:2]
+        last = components[:, :n_modes, -order:]
+        coupling = self.coupling[order - last.shape[2] :]
+        added = torch.einsum("bkt,tkhj->bjh", last, coupling)
+        added = added * torch.exp(TABLE_SCALE * self.coupled_trust @ self._knots())
+        return nn.functional.pad(added, (0, 0, 0, components.shape[1] - n_modes))
 
     def _group(self, n_windows, n_lags, person):
         """Return the autocovariance of the group for each window, (B, n_bins, n_lags)."""
