@@ -103,7 +103,8 @@ class ReconstructionMixin:
 
         Notes
         -----
-        A network sees whole patches: one with a masked value is hidden from it as a whole.
+        A network sees whole patches: one with a masked value is hidden from it as a whole. The
+        closed form it starts from (`prior`) goes by every value that is not masked.
         """
         check_is_fitted(self)
         windows, masked = np.asarray(windows), np.asarray(masked)
@@ -149,8 +150,9 @@ class ReconstructionMixin:
 
         Notes
         -----
-        A network sees whole patches: one with a missing value is hidden from it, and a window
-        without a whole patch has nothing to go by.
+        A network sees whole patches: one with a missing value is hidden from it. The closed form
+        it starts from (`prior`) goes by every value that is there; without one, a window that has
+        no whole patch has nothing to go by.
         """
         check_is_fitted(self)
         self._refuse_resampling("impute")

@@ -115,6 +115,27 @@ def test_untrained_is_the_closed_form_exactly(autoencoder, statistics, signals):
     assert torch.equal(predicted, take_tokens(expected, ids_mask))
 
 
+def test_closed_form_goes_by_values_of_patches_that_are_hidden(autoencoder, statistics, signals):
+    """Also when no patch is left whole, and only where it is said that they are seen."""
+    every = torch.arange(autoencoder.n_rows * C).expand(2, -1)
+    ids_keep, ids_mask = every[:, :0], every
+    seen = torch.ones(signals.shape, dtype=torch.bool)
+    seen[:, :, 3::10] = False  # a timepoint of each patch column
+    seen[0, 5] = False
+    with torch.no_grad():
+        predicted = autoencoder(signals, ids_keep, ids_mask, seen=seen)
+        filled = GaussianPrior(statistics).eval()(signals, seen)
+    order = slice(None) if autoencoder.parcel_order is None else ORDER
+    assert torch.equal(predicted, patchify(filled[:, order], L, autoencoder.parcels_per_patch))
+    ids_keep, ids_mask = draw_mask(autoencoder)
+    whole = ~hidden_values(autoencoder, ids_mask)
+    train(autoencoder, signals, (ids_keep, ids_mask))
+    with torch.no_grad():
+        by_patch = autoencoder(signals, ids_keep, ids_mask)
+        by_value = autoencoder(signals, ids_keep, ids_mask, seen=whole)
+    torch.testing.assert_close(by_value, by_patch)
+
+
 def test_close_takes_back_what_training_added(autoencoder, signals):
     ids = draw_mask(autoencoder)
     with torch.no_grad():

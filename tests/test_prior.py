@@ -12,6 +12,7 @@ from sklearn_brainlm._prior import assign_folds, cross_fit
 from sklearn_brainlm.conditioning import adapt_mixing, complete_in_time, visible_patterns
 from sklearn_brainlm.modules import GaussianPrior
 from sklearn_brainlm.modules.stationary import Statistics, complete_window
+from sklearn_brainlm.modules.visible import group_timepoints
 from sklearn_brainlm.preprocessing import standardize_recordings
 from sklearn_brainlm.stationary import fit_statistics
 
@@ -60,9 +61,9 @@ def disturb(prior):
 
 
 @pytest.mark.parametrize("training", [False, True])
-@pytest.mark.parametrize("n_recorded", [L * C, L * C - 7])
-def test_fresh_prior_is_the_closed_form_of_numpy(statistics, signals, n_recorded, training):
-    visible = draw_visible()
+@pytest.mark.parametrize(("n_recorded", "part"), [(L * C, 0.4), (L * C - 7, 0.4), (L * C - 7, 0.8)])
+def test_fresh_prior_is_the_closed_form_of_numpy(statistics, signals, n_recorded, part, training):
+    visible = draw_visible(part=part)
     recorded = (torch.arange(L * C) < n_recorded).expand(2, -1)
     prior = GaussianPrior(vars(statistics)).train(training)
     filled = prior(signals * recorded[:, None], visible, recorded).detach().numpy()
@@ -85,17 +86,26 @@ def test_hidden_and_unrecorded_values_are_not_looked_at(statistics, signals):
     assert torch.equal(first[~unseen], signals[~unseen])
 
 
-def test_windows_of_a_batch_are_independent(statistics, signals):
-    visible = draw_visible()
-    prior = disturb(GaussianPrior(vars(statistics)))
-    with torch.no_grad():
-        together = prior(signals, visible)
-        alone = torch.cat([prior(signals[i : i + 1], visible[i : i + 1]) for i in range(2)])
+@pytest.mark.parametrize("training", [False, True])
+def test_a_batch_of_windows_gives_the_same_as_one_by_one(scaled, statistics, training):
+    """Whatever the others are: few or most visible, short, of a fold."""
+    signals = torch.from_numpy(np.stack([x[: L * C].T for x in scaled]))
+    visible = torch.cat([draw_visible(2, part=part, seed=3) for part in (0.2, 0.6, 0.9)])
+    visible[5] = True
+    visible[5, :, 2] = False  # a whole column
+    recorded = torch.arange(L * C) < torch.tensor([40, 33, 40, 31, 40, 40])[:, None]
+    fold = torch.tensor([-1, 0, 0, -1, 1, 0])
+    batch = signals * recorded[:, None], visible, recorded, fold
+    prior = disturb(GaussianPrior(vars(statistics))).train(training)
+    folds = [vars(fit_statistics(x, n_lags=12)) for x in (scaled[:2], scaled[2:])]
+    with prior.cross_fitted(folds):
+        together = prior(*batch)
+        alone = torch.cat([prior(*(x[i : i + 1] for x in batch)) for i in range(6)])
     assert torch.equal(together, alone)
 
 
-def test_solution_is_that_of_dense_algebra_and_so_is_its_gradient():
-    """Against finite differences in double precision, with timepoints that were not recorded."""
+def dense_system():
+    """Return spectra, a mixing and a window (12, 4) of 4 parcels, in double precision."""
     rng = np.random.default_rng(0)
     group = fit_statistics(
         [rng.standard_normal((50, 4)).cumsum(0).astype(np.float32) for _ in range(2)],
@@ -104,33 +114,37 @@ def test_solution_is_that_of_dense_algebra_and_so_is_its_gradient():
         n_cross_lags=3,
     )
     group = Statistics(**vars(group)).double()
-    spectrum, cross_spectrum = (x.detach() for x in group.spectra(group.n_fft(12)))
-    signals = torch.from_numpy(rng.standard_normal((4, 12)))
-    visible = torch.tensor([[1, 0, 1, 1], [0, 0, 0, 0], [0, 1, 0, 1]]).double()  # (C, P)
-    shown = visible.T.repeat_interleave(4, dim=1)
-    shown[:, -2:] = 0
+    mixing = torch.from_numpy(rng.standard_normal((4, 4))) + 2 * torch.eye(4)
+    return group.spectra(group.n_fft(12)), mixing, torch.from_numpy(rng.standard_normal((12, 4)))
+
+
+@pytest.mark.parametrize(
+    "visible",
+    [[[1, 0, 0, 1], [0, 0, 0, 0], [0, 1, 0, 0]], [[1, 0, 1, 1], [0, 0, 0, 0], [1, 1, 1, 1]]],
+    ids=["few visible", "most visible"],
+)
+def test_solution_is_that_of_dense_algebra_and_so_is_its_gradient(visible):
+    """Against finite differences in double precision, with timepoints that were not recorded."""
+    (spectrum, cross_spectrum), mixing, window = dense_system()
+    patterns = group_timepoints(torch.tensor(visible).bool(), torch.arange(12) < 10)
 
     def complete(mixing, spectrum, scale, ridge):
         cross = scale * cross_spectrum
-        return complete_window(mixing, spectrum, cross, ridge, signals, visible, shown, 30)
+        inverses = patterns.invert((mixing @ mixing.T).detach(), ridge.detach())
+        return complete_window(mixing, spectrum, cross, ridge, inverses, window, patterns, 25)
 
-    inputs = [
-        torch.from_numpy(rng.standard_normal((4, 4))) + 2 * torch.eye(4),
-        spectrum,
-        torch.tensor(0.5).double(),
-        torch.tensor(0.2).double(),
-    ]
-    assert torch.autograd.gradcheck(complete, [x.requires_grad_() for x in inputs])
+    inputs = [mixing, spectrum, torch.tensor(0.5).double(), torch.tensor(0.2).double()]
+    assert torch.autograd.gradcheck(complete, [x.requires_grad_() for x in inputs], fast_mode=True)
 
     mixing, spectrum, scale, ridge = (x.detach() for x in inputs)
     cross = torch.nn.functional.pad(scale * cross_spectrum, (0, 1, 0, 1))
     lags = torch.fft.irfft(torch.diag_embed(spectrum.T) + cross, dim=0)
     places = torch.arange(12)
     between = mixing @ lags[(places[:, None] - places) % len(lags)] @ mixing.T  # (T, T, P, P)
-    whole = between.permute(2, 0, 3, 1).reshape(48, 48)
-    v = shown.flatten() > 0
+    whole = between.transpose(1, 2).reshape(48, 48)
+    v = patterns.shown.flatten() > 0
     weights = torch.linalg.solve(
-        whole[v][:, v] + ridge * torch.eye(int(v.sum())), signals.flatten()[v]
+        whole[v][:, v] + ridge * torch.eye(int(v.sum())), window.flatten()[v]
     )
     filled = complete(mixing, spectrum, scale, ridge).flatten()
     torch.testing.assert_close(filled[~v], whole[~v][:, v] @ weights)

@@ -46,7 +46,7 @@ class InformedAutoencoder(MaskedAutoencoder):
         )
         self.gate = nn.Parameter(torch.zeros(()))
 
-    def forward(self, signals, ids_keep, ids_mask, observed=None, fold=None):
+    def forward(self, signals, ids_keep, ids_mask, observed=None, fold=None, seen=None):
         """Predict the masked patches of windows.
 
         Parameters
@@ -61,6 +61,9 @@ class InformedAutoencoder(MaskedAutoencoder):
             False for timepoints that only fill a short window up.
         fold : int64 tensor of shape (B,), optional
             Statistics the closed form uses for each window, all recordings' where negative.
+        seen : bool tensor of shape (B, P, T), optional
+            Values the closed form goes by; those of the visible patches when None. It does not
+            need whole patches.
 
         Returns
         -------
@@ -68,7 +71,9 @@ class InformedAutoencoder(MaskedAutoencoder):
             Predicted patches in the order of `ids_mask`.
         """
         n_columns = self._n_columns(signals)
-        filled = self.prior(signals, self._visible(ids_keep, n_columns), observed, fold)
+        if seen is None:
+            seen = self._visible(ids_keep, n_columns)
+        filled = self.prior(signals, seen, observed, fold)
         hints = take_tokens(self.patchify(filled), ids_mask)
         latent = self.forward_encoder(signals, ids_keep)
         residual = self.decoder(

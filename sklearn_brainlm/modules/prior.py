@@ -6,12 +6,8 @@ import math
 import torch
 from torch import nn
 
-from sklearn_brainlm.modules.stationary import (
-    Statistics,
-    complete_columns,
-    complete_window,
-    second_moment,
-)
+from sklearn_brainlm.modules.stationary import Statistics, complete_window, second_moment
+from sklearn_brainlm.modules.visible import group_timepoints
 
 N_KNOTS = 7  # of what is smooth over components, on a logarithmic scale
 N_FREQUENCY_KNOTS = 6
@@ -125,14 +121,14 @@ class GaussianPrior(nn.Module):
             self.folds = []
 
     def forward(self, signals, visible, recorded=None, fold=None):
-        """Fill hidden patches.
+        """Fill hidden patches, or values.
 
         Parameters
         ----------
         signals : tensor of shape (B, P, T)
             Windows of whole patch columns; hidden values are not looked at.
-        visible : bool tensor of shape (B, P, C)
-            Patches that may be used.
+        visible : bool tensor of shape (B, P, C) or (B, P, T)
+            Patches, or values, that may be used.
         recorded : bool tensor of shape (B, T), optional
             False for timepoints that only fill a short window up.
         fold : int64 tensor of shape (B,), optional
@@ -148,60 +144,60 @@ class GaussianPrior(nn.Module):
         folds = [-1] * len(signals) if fold is None else fold.tolist()
         # Solves of large systems want all digits, also where the network runs in bfloat16.
         with torch.autocast(signals.device.type, enabled=False):
+            groups = {which: self._group(which, signals) for which in set(folds)}
             filled = [
-                self._fill(self._statistics(which, signals), *window)
-                for which, *window in zip(
-                    folds, signals.float(), visible.float(), recorded.float(), strict=True
+                self._fill(*groups[which], window, group_timepoints(seen.T, times))
+                for which, window, seen, times in zip(
+                    folds, signals.float().mT, visible.bool(), recorded.bool(), strict=True
                 )
             ]
-        return torch.stack(filled)
+        return torch.stack(filled).mT
 
-    def _statistics(self, fold, signals):
-        """Choose the statistics of a fold, or of all recordings."""
-        if fold < 0:
-            return self.statistics
-        return self.folds[fold].to(signals.device)
+    def _group(self, fold, signals):
+        """Return the statistics of a fold, or of all recordings, and what all windows share."""
+        group = self.statistics if fold < 0 else self.folds[fold].to(signals.device)
+        covariance = group.colouring @ group.colouring.T
+        return group, covariance, *self._spectra(group, signals.shape[2])
 
-    def _fill(self, group, signals, visible, recorded):
-        """Fill one window: signals (P, T), visible (P, C), recorded (T,)."""
-        visible = visible.T.contiguous()  # (C, P)
-        n_columns = len(visible)
-        shown = visible.T.repeat_interleave(len(recorded) // n_columns, dim=1) * recorded
-        n_recorded = recorded.unflatten(0, (n_columns, -1)).sum(1)
-        columns = (signals * recorded).T.unflatten(0, (n_columns, -1))  # (C, L, P)
-        powers = self._powers(shown.mean())
+    def _fill(self, group, covariance, spectrum, cross_spectrum, frequency_knots, window, patterns):
+        """Fill one window (T, P)."""
+        seen = torch.where(patterns.shown > 0, window, 0)
+        n_recorded = patterns.n_recorded
+        powers = self._powers(patterns.shown.mean())
         ridge = self.ridge * torch.exp(TABLE_SCALE * powers @ self.ridges)  # (3,)
-        weight = n_recorded.sum() / (self.prior_weight + n_recorded.sum())
-        identity = torch.eye(len(signals), device=signals.device)
+        weight = n_recorded / (self.prior_weight + n_recorded)
 
-        mixing = group.colouring
         for step in range(2):
-            covariance = mixing @ mixing.T
-            completed = complete_columns(covariance, columns, visible, ridge[step])
+            inverses = patterns.invert(covariance, ridge[step])
+            completed = patterns.complete(covariance, inverses, seen)
             moment = second_moment(*completed, n_recorded)
-            change = self._change(group, step, moment, weight, powers)
-            mixing = group.colouring @ (identity + change / 2)
+            mixing = self._adapt(group, step, moment, weight, powers)
+            covariance = mixing @ mixing.T
 
-        spectrum, cross_spectrum, frequency_knots = self._spectra(group, signals.shape[1])
-        pieces = (mixing, spectrum, cross_spectrum, ridge[2])
+        at_the_end = (window, patterns, self.n_iterations)
+        spectra = (spectrum, cross_spectrum)
         if self._is_closed_form():
-            return complete_window(*pieces, signals, visible, shown, self.n_iterations)
+            inverses = patterns.invert(covariance, ridge[2])
+            return complete_window(mixing, *spectra, ridge[2], inverses, *at_the_end)
 
         with torch.no_grad():  # a first completion, only to look at
-            first = complete_window(*pieces, signals, visible, shown, self.n_iterations)
-            first = (first * recorded).T.unflatten(0, (n_columns, -1))
-            _, spread = complete_columns(mixing @ mixing.T, columns, visible, ridge[2])
+            inverses = patterns.invert(covariance, ridge[2])
+            first = complete_window(mixing, *spectra, ridge[2], inverses, *at_the_end)
+            first = first * patterns.recorded[:, None]
+            _, spread = patterns.complete(covariance, inverses, seen)
             in_time = second_moment(first, spread, n_recorded)
             features = self._spectral_features(group, first, spectrum, frequency_knots)
         part = TABLE_SCALE * self.refinement
-        change = (1 - part) * change + part * self._change(group, 2, in_time, weight, powers)
-        mixing = group.colouring @ (identity + change / 2)
+        in_time = self._adapt(group, 2, in_time, weight, powers)
+        mixing = (1 - part) * mixing + part * in_time
 
         follow = 0.3 * self.spectral_adaptation(torch.cat([features.flatten(), powers]))
         tilt = self.component_knots @ follow[:-2].view(features.shape) @ frequency_knots.T
-        pieces = (mixing, spectrum * torch.exp(tilt), cross_spectrum * torch.exp(follow[-2]))
+        spectra = (spectrum * torch.exp(tilt), cross_spectrum * torch.exp(follow[-2]))
         last_ridge = ridge[2] * torch.exp(follow[-1])
-        return complete_window(*pieces, last_ridge, signals, visible, shown, self.n_iterations)
+        with torch.no_grad():
+            inverses = patterns.invert(mixing @ mixing.T, last_ridge)
+        return complete_window(mixing, *spectra, last_ridge, inverses, *at_the_end)
 
     def _spectra(self, group, n_timepoints):
         """Return the learned spectra and cross-spectra of a group, and the frequency knots."""
@@ -234,17 +230,23 @@ class GaussianPrior(nn.Module):
         pairs = pairs + torch.diag(self.component_knots @ own)
         return weight * torch.exp(TABLE_SCALE * pairs)
 
-    def _change(self, group, which, moment, weight, powers):
-        """Return how the covariance changes for what is seen, in components, (P, P)."""
+    def _adapt(self, group, which, moment, weight, powers):
+        """Return the mixing of the group, moved toward second moments of the person, (P, P).
+
+        The change in whitened components is ``W.T @ moved @ W`` for what parcels do, and as
+        ``colouring @ W.T`` is the identity, ``moved @ W`` is what it does to the mixing.
+        """
         identity = torch.eye(len(moment), device=moment.device)
-        change = self._shrink(which, weight, powers) * (_whiten(group, moment) - identity)
+        whitened = group.whitening.T @ moment @ group.whitening
+        change = self._shrink(which, weight, powers) * (whitened - identity)
         pairs = TABLE_SCALE * powers @ self.parcel_shrinkage[which]
-        follow = group.alike @ pairs[:-1] + pairs[-1] * identity
-        return change + _whiten(group, follow * (moment - group.covariance))
+        moved = (group.alike @ pairs[:-1] + pairs[-1] * identity) * (moment - group.covariance)
+        mixing = torch.addmm(group.colouring, group.colouring, change, alpha=0.5)
+        return torch.addmm(mixing, moved, group.whitening, alpha=0.5)
 
     def _spectral_features(self, group, first, spectrum, frequency_knots):
         """Compare the spectra of a completed window with those of the group, by knots."""
-        components = (first.flatten(0, 1) @ group.whitening).T  # (P, T)
+        components = (first @ group.whitening).T  # (P, T)
         n_fft = 2 * (spectrum.shape[1] - 1)
         power = torch.fft.rfft(components, n_fft, dim=1).abs() ** 2 / components.shape[1]
         rows = self.component_knots / self.component_knots.sum(0).clamp_min(1e-6)
@@ -264,11 +266,6 @@ def _with_likeness(group):
     alike.scatter_(2, above[..., None] + 1, part[..., None])
     group.register_buffer("alike", alike, persistent=False)
     return group
-
-
-def _whiten(group, moments):
-    """Express second moments (..., P, P) in the components of the group."""
-    return group.whitening.T @ moments @ group.whitening
 
 
 def _hats(n_points, n_knots):

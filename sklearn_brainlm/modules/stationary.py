@@ -79,60 +79,29 @@ class Statistics(nn.Module):
         return spectrum.clamp_min(1e-3).contiguous(), cross_spectrum
 
 
-def complete_columns(covariance, signals, visible, ridge):
-    """Fill hidden parcels from the visible ones of the same patch column.
-
-    Parameters
-    ----------
-    covariance : tensor of shape (P, P)
-        Covariance of the parcels.
-    signals : tensor of shape (C, L, P)
-        A window by patch columns; hidden values are not looked at.
-    visible : tensor of shape (C, P)
-        One where a parcel is visible, else zero.
-    ridge : tensor of shape ()
-        Added to the variances of visible parcels.
-
-    Returns
-    -------
-    filled : tensor of shape (C, L, P)
-        Conditional mean in the place of hidden values.
-    spread : tensor of shape (C, P, P)
-        Conditional covariance of the hidden values, zero for the visible.
-    """
-    lower = _factor(covariance, visible, ridge)
-    known = covariance * visible[:, None]  # (C, P, visible parcels)
-    half = torch.linalg.solve_triangular(lower, known.transpose(1, 2), upper=False)
-    seen = (signals * visible[:, None]).transpose(1, 2)  # (C, P, L)
-    seen = torch.linalg.solve_triangular(lower, seen, upper=False)
-    predicted = seen.transpose(1, 2) @ half
-    hidden = 1 - visible
-    spread = (covariance - half.transpose(1, 2) @ half) * hidden[:, :, None] * hidden[:, None]
-    return torch.where(visible[:, None] > 0, signals, predicted), spread
-
-
 def second_moment(filled, spread, n_recorded):
     """Average the expected second moments of a completed window.
 
     Parameters
     ----------
-    filled : tensor of shape (C, L, P)
+    filled : tensor of shape (T, P)
         Completed window, zero at timepoints that were not recorded.
-    spread : tensor of shape (C, P, P)
-        Covariance of what was filled in.
-    n_recorded : tensor of shape (C,)
-        Recorded timepoints of each column.
+    spread : tensor of shape (P, P)
+        Covariance of what was filled in, summed over timepoints.
+    n_recorded : tensor of shape ()
+        Recorded timepoints.
 
     Returns
     -------
     moment : tensor of shape (P, P)
         ``E[x x.T | visible]``, averaged over timepoints.
     """
-    flat = filled.flatten(0, 1)
-    return (flat.T @ flat + torch.einsum("c,cij->ij", n_recorded, spread)) / n_recorded.sum()
+    return torch.addmm(spread, filled.T, filled) / n_recorded
 
 
-def complete_window(mixing, spectrum, cross_spectrum, ridge, signals, visible, shown, n_iterations):
+def complete_window(
+    mixing, spectrum, cross_spectrum, ridge, inverses, window, patterns, n_iterations
+):
     """Fill hidden values from the visible ones of the whole window.
 
     Parameters
@@ -145,27 +114,24 @@ def complete_window(mixing, spectrum, cross_spectrum, ridge, signals, visible, s
         Cross-spectra of the first components.
     ridge : tensor of shape ()
         Variance of noise on the visible values.
-    signals : tensor of shape (P, T)
+    inverses : tuple of tensors
+        What ``patterns.invert`` makes of the covariance ``mixing @ mixing.T`` and the ridge.
+    window : tensor of shape (T, P)
         The window; hidden values are not looked at.
-    visible : tensor of shape (C, P)
-        One where a parcel is visible in a patch column.
-    shown : tensor of shape (P, T)
-        One at every value that may be used.
+    patterns : Patterns
+        What is visible when.
     n_iterations : int
         Steps of conjugate gradients.
 
     Returns
     -------
-    filled : tensor of shape (P, T)
+    filled : tensor of shape (T, P)
         Conditional mean in the place of hidden values.
     """
-    with torch.no_grad():
-        # Inverted once: dozens of products follow, each cheaper than two triangular solves.
-        inverse = torch.cholesky_inverse(_factor(mixing @ mixing.T, visible, ridge))
     predicted, _ = _Conditional.apply(
-        mixing, spectrum, cross_spectrum, ridge, signals, shown, inverse, n_iterations
+        mixing, spectrum, cross_spectrum, ridge, window, patterns, inverses, n_iterations
     )
-    return torch.where(shown > 0, signals, predicted)
+    return torch.where(patterns.shown > 0, window, predicted)
 
 
 class _Conditional(torch.autograd.Function):
@@ -177,83 +143,73 @@ class _Conditional(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(mixing, spectrum, cross_spectrum, ridge, signals, shown, inverse, n_iterations):
+    def forward(mixing, spectrum, cross_spectrum, ridge, window, patterns, inverses, n_iterations):
         """Solve for the weights of the visible values and apply them."""
-        weights = _solve(
-            mixing, spectrum, cross_spectrum, ridge, shown * signals, shown, inverse, n_iterations
-        )
-        return _correlate(mixing, spectrum, cross_spectrum, weights), weights
+        spectra = _by_frequency(spectrum, cross_spectrum)
+        seen = patterns.pack(torch.where(patterns.shown > 0, window, 0))
+        weights = _solve(mixing, spectra, ridge, seen, patterns, inverses, n_iterations)
+        weights = patterns.unpack(weights)
+        return _filter(weights @ mixing, *spectra) @ mixing.T, weights
 
     @staticmethod
     def setup_context(ctx, inputs, output):
         """Keep what the backward pass needs."""
-        mixing, spectrum, cross_spectrum, ridge, _, shown, inverse, ctx.n_iterations = inputs
+        *tensors, _, ctx.patterns, ctx.inverses, ctx.n_iterations = inputs
         _, weights = output
         ctx.mark_non_differentiable(weights)
-        ctx.save_for_backward(mixing, spectrum, cross_spectrum, ridge, shown, inverse, weights)
+        ctx.save_for_backward(*tensors, weights)
 
     @staticmethod
     def backward(ctx, gradient, _):
         """Differentiate the exact solution."""
-        mixing, spectrum, cross_spectrum, ridge, shown, inverse, weights = ctx.saved_tensors
-        gradient = gradient * (1 - shown)
-        adjoint = shown * _correlate(mixing, spectrum, cross_spectrum, gradient)
-        adjoint = _solve(
-            mixing, spectrum, cross_spectrum, ridge, adjoint, shown, inverse, ctx.n_iterations
-        )
+        mixing, spectrum, cross_spectrum, ridge, weights = ctx.saved_tensors
+        patterns, spectra = ctx.patterns, _by_frequency(spectrum, cross_spectrum)
+        gradient = gradient * (1 - patterns.shown)
+        adjoint = patterns.pack(_filter(gradient @ mixing, *spectra) @ mixing.T)
+        adjoint = _solve(mixing, spectra, ridge, adjoint, patterns, ctx.inverses, ctx.n_iterations)
+        adjoint = patterns.unpack(adjoint)
         with torch.enable_grad():
             inputs = [x.detach().requires_grad_() for x in (mixing, spectrum, cross_spectrum)]
-            image = _correlate(*inputs, weights)
+            mixing, *spectra = inputs
+            image = _filter(weights @ mixing, *_by_frequency(*spectra)) @ mixing.T
             surrogate = ((gradient - adjoint) * image).sum()
             gradients = torch.autograd.grad(surrogate, inputs)
         return *gradients, -(adjoint * weights).sum(), None, None, None, None
 
 
-def _correlate(mixing, spectrum, cross_spectrum, field):
-    """Multiply a field (P, T) by the covariance of all parcels at all timepoints."""
-    n_timepoints = field.shape[1]
-    n_fft = 2 * (spectrum.shape[1] - 1)
-    components = torch.fft.rfft(mixing.T @ field, n_fft, dim=1)
-    leading = components[: cross_spectrum.shape[1]]
-    crossed = (cross_spectrum @ leading.T[:, :, None])[:, :, 0].T
+def _by_frequency(spectrum, cross_spectrum):
+    """Lay spectra out as the filter reads them: (F, P), and (F, K, K) with rows for columns."""
+    spectrum = spectrum.T.to(cross_spectrum.dtype)  # once, not in every product
+    return spectrum.contiguous(), cross_spectrum.transpose(1, 2).contiguous()
+
+
+def _filter(components, spectrum, cross_spectrum):
+    """Multiply components (T, P) by their covariance over time."""
+    n_timepoints, n_fft = len(components), 2 * (len(spectrum) - 1)
+    components = torch.fft.rfft(components, n_fft, dim=0)
+    leading = components[:, : cross_spectrum.shape[1]]
     filtered = components * spectrum
-    filtered = torch.cat([filtered[: len(leading)] + crossed, filtered[len(leading) :]])
-    return mixing @ torch.fft.irfft(filtered, n_fft, dim=1)[:, :n_timepoints]
+    filtered[:, : leading.shape[1]] += (leading[:, None] @ cross_spectrum)[:, 0]
+    return torch.fft.irfft(filtered, n_fft, dim=0)[:n_timepoints]
 
 
-def _solve(mixing, spectrum, cross_spectrum, ridge, field, shown, inverse, n_iterations):
+def _solve(mixing, spectra, ridge, field, patterns, inverses, n_iterations):
     """Solve ``(K + ridge) weights = field`` on the visible values, by conjugate gradients."""
-    n_columns = len(inverse)
-
-    def precondition(residual):
-        """Solve each patch column as if there were no memory."""
-        columns = residual.unflatten(1, (n_columns, -1)).transpose(0, 1)
-        return (inverse @ columns).transpose(0, 1).flatten(1) * shown
-
-    residual = field
-    weights = torch.zeros_like(field)
+    unmix, mix = patterns.mix(mixing)
+    precondition = patterns.precondition(inverses)
+    residual, weights = field.clone(), torch.zeros_like(field)
     direction = solved = precondition(residual)
     power = (residual * solved).sum()
     for _ in range(n_iterations):
-        image = shown * _correlate(mixing, spectrum, cross_spectrum, direction)
-        image = image + ridge * direction
+        image = torch.addcmul(mix(_filter(unmix(direction), *spectra)), ridge, direction)
         # The floor keeps a field of zeros, and a solution to the last digit, from 0 / 0.
         step = power / (direction * image).sum().clamp_min(1e-20)
-        weights = weights + step * direction
-        residual = residual - step * image
+        weights.addcmul_(step, direction)
+        residual.addcmul_(step, image, value=-1)
         solved = precondition(residual)
         power, before = (residual * solved).sum(), power
-        direction = solved + power / before.clamp_min(1e-20) * direction
+        direction = torch.addcmul(solved, power / before.clamp_min(1e-20), direction)
     return weights
-
-
-def _factor(covariance, visible, ridge):
-    """Factor the covariance of the visible parcels plus a ridge; hidden ones get a one."""
-    diagonal = ridge * visible + (1 - visible)
-    kept = covariance * visible[:, :, None] * visible[:, None]
-    lower, failed = torch.linalg.cholesky_ex(kept + torch.diag_embed(diagonal))
-    # Not a number rather than an error of torch: the loss then says that training diverged.
-    return torch.where(failed[:, None, None] > 0, torch.nan, lower)
 
 
 def _wrap(forwards, backwards, n_fft):
