@@ -157,6 +157,24 @@ def prepare(train, test, *, t_r=None, standardize="none"):
     )
 
 
+def describe_sides(train, test, *, t_r=None, standardize="none", exclude=()):
+    """Say in words who is on both sides, and in which units."""
+    sides = [
+        f"{len(side)} recordings of {len(set(side.subjects))} subjects" for side in (train, test)
+    ]
+    sites = ""
+    if test.sites is not None and train.name == test.name:
+        sites = f" Whole sites are held out: {', '.join(sorted(set(test.sites)))}."
+    left_out = f" Left out: {', '.join(exclude)}." if exclude else ""
+    resampled = "as they are" if t_r is None else f"resampled to a TR of {t_r:g} s"
+    z_scored = ", z-scored one by one" if standardize == "recording" else ""
+    return (
+        f"Learned from {sides[0]} ({train.name}), tested on {sides[1]} ({test.name}), nobody on "
+        f"both sides.{sites}{left_out} Recordings are taken {resampled}{z_scored}, and then in "
+        "units of the medians and interquartile ranges of the train side."
+    )
+
+
 def common_t_r(cohort):
     """Return the TR of a cohort in seconds, None where it is unknown or there are several."""
     t_r = np.unique(cohort.t_r)

@@ -5,6 +5,7 @@ take), or take an estimator that has them, and give it a line in METHODS.
 """
 
 import hashlib
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -158,6 +159,19 @@ def budget(model):
     digest = hashlib.sha256(repr(sorted(parameters.items())).encode()).hexdigest()[:8]
     epochs = f"max_epochs={model.max_epochs} " if hasattr(model, "max_epochs") else ""
     return f"{epochs}parameters={digest}"
+
+
+def fit(model, people):
+    """Fit a method to the recordings of people; return what it cost."""
+    began = time.process_time()
+    model.fit(people.recordings)
+    return {
+        "fit_cpu_seconds": time.process_time() - began,
+        "n_train": len(people),
+        "n_windows_drawn": n_windows_drawn(model),
+        "n_parameters": getattr(model, "n_parameters_", float("nan")),
+        "device": getattr(getattr(model, "model", model), "device_", "cpu"),
+    }
 
 
 def n_windows_drawn(model):

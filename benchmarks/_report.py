@@ -5,6 +5,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 NEAR = 0.1  # methods farther from the reference would hide the differences of the others
+WORST = -1.0  # and so would methods far below the mean
 _COLOUR = "#0072B2"
 _ABOUT_R2 = (
     "R2 = 1 - sum SSE / sum SS over all masked values, SS about the mean of the masked values of "
@@ -19,20 +20,21 @@ _ABOUT_PAPER = (
 )
 
 
-def write_markdown(tidy, references, *, title, text, remark=_ABOUT_PAPER):
+def write_markdown(tidy, references, *, title, text, remark=_ABOUT_PAPER, ratio_name="mask ratio"):
     """Return the page: what was measured, the tables, what they mean, and a last remark."""
     parts = [f"# {title}", text, _ABOUT_R2, "## R2 and cost", _score_table(tidy)]
     for reference in references:
         differences = _differences(tidy, reference)
         if len(differences):
             parts += [f"## R2 minus that of {reference}", _difference_table(differences)]
-            parts.append(_meaning(differences, reference))
+            parts.append(_meaning(differences, reference, ratio_name))
     return "\n\n".join([*parts, remark]) + "\n"
 
 
-def plot(tidy, reference, near=NEAR):
+def plot(tidy, reference, near=NEAR, ratio_name="mask ratio"):
     """Return a figure: R2 of every method, and below its difference to the reference, by ratio."""
     scores = _by_ratio(tidy, "r2")
+    scores = scores[scores.groupby("method")["value"].transform("min") > WORST]
     differences = _differences(tidy, reference)
     farthest = differences.groupby("method")["value"].transform(lambda value: value.abs().max())
     differences = differences[farthest <= near]
@@ -47,7 +49,7 @@ def plot(tidy, reference, near=NEAR):
     )  # fmt: skip
     for column, ratio in enumerate(ratios):
         plot_intervals(scores, ratio, grid[0, column])
-        grid[0, column].set(title=f"mask ratio {ratio:g}", xlabel="R2 on masked values")
+        grid[0, column].set(title=f"{ratio_name} {ratio:g}", xlabel="R2 on masked values")
         if n_rows == 2:
             plot_intervals(differences, ratio, grid[1, column])
             grid[1, column].set(xlabel=f"R2 minus that of\n{reference}")
@@ -120,14 +122,14 @@ def _difference_table(differences):
     return _markdown_table(lines)
 
 
-def _meaning(differences, reference):
+def _meaning(differences, reference, ratio_name):
     """Say which methods are above and below the reference for sure."""
     sentences = []
     for ratio, rows in differences.groupby("mask_ratio"):
         above = rows[rows["ci_low"] > 0]
         below = rows[rows["ci_high"] < 0]
         sentences.append(
-            f"At mask ratio {ratio:g}, above {reference} with an interval that excludes zero: "
+            f"At {ratio_name} {ratio:g}, above {reference} with an interval that excludes zero: "
             f"{_names(above)}; below: {_names(below)}."
         )
     return "\n".join(f"- {sentence}" for sentence in sentences)

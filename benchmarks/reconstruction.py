@@ -10,13 +10,12 @@ made: a run that is cut short, or one with more methods, goes on from there.
 
 import argparse
 import sys
-import time
 import warnings
 from pathlib import Path
 
-from _cohorts import common_t_r, load_cohort, prepare, split
+from _cohorts import common_t_r, describe_sides, load_cohort, prepare, split
 from _comparison import compare
-from _methods import METHODS, REFERENCES, Setting, budget, n_windows_drawn
+from _methods import METHODS, REFERENCES, Setting, budget, fit
 from _protocol import MASK_RATIOS, Protocol, score
 from _report import plot, write_markdown
 from _runs import Runs
@@ -80,16 +79,7 @@ def measure(method, seed, train, test, protocol, runs, options):
     missing = [r for r in options.ratios if options.fresh or not runs.has(*key, r)]
     if not missing:
         return False
-    began = time.process_time()
-    model.fit(train.recordings)
-    cost = {
-        "fit_cpu_seconds": time.process_time() - began,
-        "n_train": len(train),
-        "n_test": len(test),
-        "n_windows_drawn": n_windows_drawn(model),
-        "n_parameters": getattr(model, "n_parameters_", float("nan")),
-        "device": getattr(getattr(model, "model", model), "device_", "cpu"),
-    }
+    cost = {**fit(model, train), "n_test": len(test)}
     for mask_ratio in missing:
         sums = score(model, test, protocol, mask_ratio)
         runs.add(*key, mask_ratio, sums, cost)
@@ -106,22 +96,14 @@ def measure(method, seed, train, test, protocol, runs, options):
 
 def describe(train, test, protocol, options):
     """Say in words what the numbers of this run are."""
-    resampled = "as they are" if options.t_r is None else f"resampled to a TR of {options.t_r:g} s"
-    z_scored = ", z-scored one by one" if options.standardize == "recording" else ""
-    sides = [
-        f"{len(side)} recordings of {len(set(side.subjects))} subjects" for side in (train, test)
-    ]
-    sites = ""
-    if test.sites is not None and not options.test_recordings:
-        sites = f" Whole sites are held out: {', '.join(sorted(set(test.sites)))}."
-    left_out = f" Left out: {', '.join(options.exclude)}." if options.exclude else ""
+    sides = describe_sides(
+        train, test, t_r=options.t_r, standardize=options.standardize, exclude=options.exclude
+    )
     capped = ""
     if protocol.max_windows is not None:
         capped = f" (at most {protocol.max_windows} a recording: a trial, not a result)"
     return (
-        f"Learned from {sides[0]} ({train.name}), tested on {sides[1]} ({test.name}), nobody on "
-        f"both sides.{sites}{left_out} Recordings are taken {resampled}{z_scored}, and then "
-        "in units of the medians and interquartile ranges of the train side. Every non-overlapping "
+        f"{sides} Every non-overlapping "
         f"window of {protocol.window_length} timepoints{capped}, {protocol.n_draws} random masks "
         f"of {protocol.patch_length}-timepoint patches at each mask ratio, the same for all "
         "methods."

@@ -11,7 +11,6 @@ results/transfer_NAME_to_NAME_sums.csv. What is learned from recordings is not w
 
 import argparse
 import sys
-import time
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +18,7 @@ from pathlib import Path
 import numpy as np
 from _cohorts import Cohort, common_t_r, load_cohort, prepare
 from _comparison import compare
-from _methods import Setting, budget, n_windows_drawn
+from _methods import Setting, budget, fit
 from _protocol import MASK_RATIOS, Protocol, score
 from _report import plot, write_markdown
 from _runs import Runs
@@ -99,7 +98,7 @@ def measure(method, seed, pretraining, crossings, protocol, options):
             continue
         if learned is None or not row.elsewhere:
             people = pretraining if row.elsewhere else crossing.train
-            learned, cost = model, _fit(model, people)
+            learned, cost = model, fit(model, people)
         carried = learned.carry(crossing.place, crossing.train) if row.elsewhere else learned
         cost = {**cost, "n_test": len(crossing.test)}
         for mask_ratio in missing:
@@ -184,19 +183,6 @@ def _setting(cohort, protocol, options):
         short=protocol.short,
         epochs=options.epochs,
     )
-
-
-def _fit(model, people):
-    """Fit a method; return what it cost."""
-    began = time.process_time()
-    model.fit(people.recordings)
-    return {
-        "fit_cpu_seconds": time.process_time() - began,
-        "n_train": len(people),
-        "n_windows_drawn": n_windows_drawn(model),
-        "n_parameters": getattr(model, "n_parameters_", float("nan")),
-        "device": getattr(getattr(model, "model", model), "device_", "cpu"),
-    }
 
 
 def _check_names(exclude, cohorts):
