@@ -24,6 +24,10 @@ class TargetLabels:
     ----------
     values : float64 array of shape (n_recordings, n_targets)
         Scaled targets.
+    center, scale : float64 arrays of shape (n_targets,)
+        Mean and standard deviation; the latter is 1 for a constant target.
+    is_flat : bool
+        Whether y was one-dimensional.
     n_outputs : int
         Outputs that a network needs.
     weight : float64 array of shape (n_recordings,)
@@ -39,8 +43,8 @@ class TargetLabels:
     >>> labels = TargetLabels([20.0, 40.0, np.nan], trained=np.array([0, 1]))
     >>> labels.values.ravel()
     array([-1.,  1., nan])
-    >>> labels.predict(np.zeros((2, 1)))
-    array([30., 30.])
+    >>> labels.center, labels.scale
+    (array([30.]), array([10.]))
     """
 
     def __init__(self, y, trained):
@@ -64,11 +68,6 @@ class TargetLabels:
         self.values = (columns - self.center) / self.scale
         self.n_outputs = columns.shape[1]
         self.weight = known.any(axis=1).astype(np.float64)
-
-    def predict(self, outputs):
-        """Bring outputs of a network (n_recordings, n_targets) back to targets, shaped like y."""
-        predicted = outputs * self.scale + self.center
-        return predicted[:, 0] if self.is_flat else predicted
 
 
 class ClassLabels:

@@ -12,16 +12,12 @@ __all__ = ["PredictionNet", "ReconstructionNet"]
 class ReconstructionNet(WindowNet):
     """Train a masked autoencoder to reconstruct masked patches.
 
-    Parameters
-    ----------
-    module : class
-        Network with the methods and the layout attributes of
-        :class:`sklearn_brainlm.modules.MaskedAutoencoder`; its ``forward`` may take more inputs.
-    **kwargs
-        Parameters of :class:`sklearn_brainlm.training.WindowNet`.
+    Its parameters are those of :class:`sklearn_brainlm.training.WindowNet`.
 
     Notes
     -----
+    The module has the methods and the layout attributes of
+    :class:`sklearn_brainlm.modules.MaskedAutoencoder`; its ``forward`` may take more inputs.
     Batches are those of :class:`sklearn_brainlm.batches.WindowBatches`.
 
     Examples

@@ -108,9 +108,33 @@ class ForecastingNetwork(nn.Module):
         return self.autoencoder.forward_loss(signals, predicted, ids_mask, observed)
 
     def patchify(self, signals):
-        """Cut windows (B, P, T) into patches (B, N, parcels_per_patch * L)."""
+        """Cut windows into patches, as the autoencoder does.
+
+        Parameters
+        ----------
+        signals : tensor of shape (B, P, T)
+            Windows.
+
+        Returns
+        -------
+        patches : tensor of shape (B, N, parcels_per_patch * L)
+            One patch a token.
+        """
         return self.autoencoder.patchify(signals)
 
     def unpatchify(self, patches, n_parcels, n_timepoints):
-        """Join patches (B, N, parcels_per_patch * L) to windows (B, P, T)."""
+        """Join all the patches of windows, as the autoencoder does.
+
+        Parameters
+        ----------
+        patches : tensor of shape (B, N, parcels_per_patch * L)
+            One patch a token.
+        n_parcels, n_timepoints : int
+            Size of the windows.
+
+        Returns
+        -------
+        signals : tensor of shape (B, P, T)
+            Windows.
+        """
         return self.autoencoder.unpatchify(patches, n_parcels, n_timepoints)

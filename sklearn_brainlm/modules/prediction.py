@@ -192,7 +192,18 @@ class PredictionNetwork(nn.Module):
         self.head[-1].bias.copy_(torch.as_tensor(bias))
 
     def train(self, mode=True):
-        """Set training; an encoder that is not trained has no dropout either."""
+        """Choose training or use; an encoder that is not trained has no dropout in either.
+
+        Parameters
+        ----------
+        mode : bool, default=True
+            Whether to train.
+
+        Returns
+        -------
+        self : PredictionNetwork
+            The network.
+        """
         super().train(mode)
         if self.trainable == "head":
             self.autoencoder.eval()
