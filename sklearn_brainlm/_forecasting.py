@@ -73,7 +73,7 @@ class FutureMaskingForecaster(EncoderMixin, NetStateMixin, BaseForecaster):
         check_consistent_length(recordings, groups)
         seed = draw_seed(self.random_state)
         known, self.calibration_indices_ = split_people(groups, self.calibration_fraction, seed)
-        train, valid = split_people(groups[known], self.validation_fraction, seed)
+        train, valid = split_people(groups[known], self.validation_fraction, seed, self.patience)
         self.validation_indices_ = known[valid]
         calibration = [recordings[i] for i in self.calibration_indices_]
         recordings, groups = [recordings[i] for i in known], groups[known]
@@ -146,8 +146,6 @@ class FutureMaskingForecaster(EncoderMixin, NetStateMixin, BaseForecaster):
             "module__autoencoder": self.encoder_.net_.module_,
             "module__closed_form": closed_form,
             **loop_parameters(self),
-            # One person alone leaves nobody to judge by.
-            "patience": self.patience if len(self.validation_indices_) else None,
         }
         return ReconstructionNet(**{**given, **(self.net_params or {})})
 

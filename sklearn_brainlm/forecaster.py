@@ -46,12 +46,10 @@ class BrainLMForecaster(ConformalMixin, FutureMaskingForecaster):
         As in :class:`BrainLMTransformer`. 0 epochs forecast by the closed form.
     lr, weight_decay, warmup, grad_clip : float
         As in :class:`BrainLMTransformer`.
-    validation_fraction : float, default=0.15
-        Part of the recordings held out for early stopping.
-    patience : int, default=3
-        Epochs without a better validation loss before training stops with the best weights, or
-        with those before training if none were better. None trains to the end, and so does a
-        single person, who leaves nobody to hold out.
+    validation_fraction : float, default=0.1
+        Part of the recordings held out to compute the validation loss.
+    patience : int, optional
+        Epochs without a better validation loss before training stops with the best weights.
     calibration_fraction : float, default=0.0
         Part of the recordings that nothing is learned from, to calibrate `predict_interval`.
     device, precision, net_params, random_state, verbose : optional
@@ -145,8 +143,8 @@ class BrainLMForecaster(ConformalMixin, FutureMaskingForecaster):
         weight_decay=0.05,
         warmup=0.05,
         grad_clip=1.0,
-        validation_fraction=0.15,
-        patience=3,
+        validation_fraction=0.1,
+        patience=None,
         calibration_fraction=0.0,
         device="auto",
         precision="auto",
