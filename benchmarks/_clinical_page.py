@@ -2,7 +2,8 @@
 
 import numpy as np
 from _clinical_rows import METHODS, TARGETS
-from _tables import is_better, markdown_table, number, p_value, with_interval
+from _report import markdown_table
+from _tables import is_better, number, p_value, with_interval
 from matplotlib.figure import Figure
 
 _ABOUT = (

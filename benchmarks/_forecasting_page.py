@@ -2,7 +2,8 @@
 
 import numpy as np
 from _forecasting_rows import CONTROL, PAIRS
-from _tables import is_better, markdown_table, number, with_interval
+from _report import markdown_table
+from _tables import is_better, number, with_interval
 from matplotlib.figure import Figure
 
 _ABOUT = (

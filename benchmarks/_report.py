@@ -106,7 +106,7 @@ def _score_table(tidy):
             _number(costs["window_cpu_seconds"], ".3f"),
             _number(costs["n_parameters"], ",.0f"),
         ])  # fmt: skip
-    return _markdown_table(lines)
+    return markdown_table(lines)
 
 
 def _difference_table(differences):
@@ -119,7 +119,7 @@ def _difference_table(differences):
             chosen = (differences["method"] == method) & (differences["mask_ratio"] == ratio)
             cells.append(" ".join(_difference(row) for _, row in differences[chosen].iterrows()))
         lines.append([method, *cells])
-    return _markdown_table(lines)
+    return markdown_table(lines)
 
 
 def _meaning(differences, reference, ratio_name):
@@ -151,7 +151,7 @@ def _number(value, form):
     return "" if pd.isna(value) else format(value, form)
 
 
-def _markdown_table(lines):
+def markdown_table(lines):
     """Write cells as a Markdown table, numbers to the right."""
     head, *body = lines
     rule = ["---", *("---:" for _ in head[1:])]

@@ -68,13 +68,6 @@ def cost_rows(table, about, budgets):
     return pd.DataFrame(rows, columns=TIDY_COLUMNS)
 
 
-def markdown_table(lines):
-    """Write cells as a Markdown table, numbers to the right."""
-    head, *body = lines
-    rule = ["---", *("---:" for _ in head[1:])]
-    return "\n".join("| " + " | ".join(line) + " |" for line in [head, rule, *body])
-
-
 def with_interval(row, form, *, of="value", bounds="ci"):
     """Write a value and its interval, nothing where there is none."""
     low, high = row[f"{bounds}_low"], row[f"{bounds}_high"]

@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from sklearn_brainlm.batches import DrawnBatches
+
 __all__ = ["ForecastBatches", "future_tokens"]
 
 
@@ -35,7 +37,7 @@ def future_tokens(grid, n_timepoints, horizon):
     return np.flatnonzero(~touched), np.flatnonzero(touched)
 
 
-class ForecastBatches:
+class ForecastBatches(DrawnBatches):
     """Windows of contexts and what follows them, never across recordings.
 
     Parameters
@@ -59,19 +61,8 @@ class ForecastBatches:
     """
 
     def __init__(self, reader, draw_windows, horizon):
-        self.reader = reader
-        self.draw_windows = draw_windows
+        super().__init__(reader, draw_windows)
         self.horizon = horizon
-        self.epoch = -1
-        self.steps = draw_windows(0)
-
-    def next_epoch(self):
-        """Draw the windows of the next epoch."""
-        self.epoch += 1
-        self.steps = self.draw_windows(self.epoch)
-
-    def __len__(self):
-        return len(self.steps)
 
     def __getitem__(self, step):
         windows = self.steps[step]

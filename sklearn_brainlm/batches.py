@@ -13,7 +13,14 @@ from sklearn_brainlm.exceptions import InvalidRecordingError
 from sklearn_brainlm.masking import draw_mask
 from sklearn_brainlm.recordings import cut_window, n_columns, window_starts
 
-__all__ = ["WindowBatches", "WindowReader", "draw_windows", "nothing", "place_windows"]
+__all__ = [
+    "DrawnBatches",
+    "WindowBatches",
+    "WindowReader",
+    "draw_windows",
+    "nothing",
+    "place_windows",
+]
 
 _MASKS = 1  # keeps the stream of the masks apart from that of the windows
 
@@ -208,7 +215,42 @@ class WindowReader:
         return inputs, targets
 
 
-class WindowBatches:
+class DrawnBatches:
+    """Steps of an epoch, drawn anew for the next; a subclass says what the batch of a step is.
+
+    Parameters
+    ----------
+    reader : WindowReader
+        Where windows are read.
+    draw_windows : callable
+        ``draw_windows(epoch)`` returns the windows (B, 2) of each step of an epoch.
+    first_epoch : int, default=0
+        Number of the first epoch; epochs are counted on when training continues.
+
+    Examples
+    --------
+    >>> batches = DrawnBatches(None, lambda epoch: [np.array([[0, epoch]])])
+    >>> batches.next_epoch()
+    >>> len(batches), batches.epoch
+    (1, 0)
+    """
+
+    def __init__(self, reader, draw_windows, first_epoch=0):
+        self.reader = reader
+        self.draw_windows = draw_windows
+        self.epoch = first_epoch - 1
+        self.steps = draw_windows(first_epoch)
+
+    def next_epoch(self):
+        """Draw the windows of the next epoch."""
+        self.epoch += 1
+        self.steps = self.draw_windows(self.epoch)
+
+    def __len__(self):
+        return len(self.steps)
+
+
+class WindowBatches(DrawnBatches):
     """Masked batches of windows, as a pure function of seed, epoch and step.
 
     Parameters
@@ -245,22 +287,11 @@ class WindowBatches:
     def __init__(
         self, reader, draw_windows, *, masking, mask_ratio, decoded_fraction, seed, first_epoch=0
     ):
-        self.reader = reader
-        self.draw_windows = draw_windows
+        super().__init__(reader, draw_windows, first_epoch)
         self.masking = masking
         self.mask_ratio = mask_ratio
         self.decoded_fraction = decoded_fraction
         self.seed = seed
-        self.epoch = first_epoch - 1
-        self.steps = draw_windows(first_epoch)
-
-    def next_epoch(self):
-        """Draw the windows of the next epoch."""
-        self.epoch += 1
-        self.steps = self.draw_windows(self.epoch)
-
-    def __len__(self):
-        return len(self.steps)
 
     def __getitem__(self, step):
         rng = np.random.default_rng((self.seed, self.epoch + 1, step, _MASKS))

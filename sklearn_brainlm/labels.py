@@ -7,6 +7,8 @@ from sklearn.utils.class_weight import compute_class_weight
 from sklearn.utils.multiclass import check_classification_targets, type_of_target
 from sklearn.utils.validation import check_array
 
+from sklearn_brainlm.batches import DrawnBatches
+
 __all__ = ["ClassLabels", "LabelledBatches", "TargetLabels"]
 
 
@@ -127,7 +129,7 @@ class ClassLabels:
         self.weight = counts[index]
 
 
-class LabelledBatches:
+class LabelledBatches(DrawnBatches):
     """Batches of windows with the labels of their recordings.
 
     Parameters
@@ -153,20 +155,9 @@ class LabelledBatches:
     """
 
     def __init__(self, reader, draw_windows, labels, weight):
-        self.reader = reader
-        self.draw_windows = draw_windows
+        super().__init__(reader, draw_windows)
         self.labels = np.asarray(labels, dtype=np.float32)
         self.weight = np.asarray(weight, dtype=np.float32)
-        self.epoch = -1
-        self.steps = draw_windows(0)
-
-    def next_epoch(self):
-        """Draw the windows of the next epoch."""
-        self.epoch += 1
-        self.steps = self.draw_windows(self.epoch)
-
-    def __len__(self):
-        return len(self.steps)
 
     def __getitem__(self, step):
         windows = self.steps[step]

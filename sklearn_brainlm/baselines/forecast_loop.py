@@ -4,12 +4,13 @@ import numpy as np
 import torch
 from skorch.utils import to_tensor
 
+from sklearn_brainlm.batches import DrawnBatches
 from sklearn_brainlm.training import WindowNet
 
 __all__ = ["ContextBatches", "ForecastNet"]
 
 
-class ContextBatches:
+class ContextBatches(DrawnBatches):
     """Batches of contexts, with the timepoints that follow them.
 
     Parameters
@@ -32,19 +33,8 @@ class ContextBatches:
     """
 
     def __init__(self, reader, draw_windows, horizon):
-        self.reader = reader
-        self.draw_windows = draw_windows
+        super().__init__(reader, draw_windows)
         self.horizon = horizon
-        self.epoch = -1
-        self.steps = draw_windows(0)
-
-    def next_epoch(self):
-        """Draw the windows of the next epoch."""
-        self.epoch += 1
-        self.steps = self.draw_windows(self.epoch)
-
-    def __len__(self):
-        return len(self.steps)
 
     def __getitem__(self, step):
         windows = self.steps[step]

@@ -19,14 +19,13 @@ from sklearn_brainlm.batches import WindowReader, draw_windows, nothing
 from sklearn_brainlm.devices import (
     forked_rng,
     resolve_device,
-    resolve_precision,
     tokens_at_a_time,
 )
 from sklearn_brainlm.grids import TokenGrid
 from sklearn_brainlm.prediction import NetworkPredictor
 from sklearn_brainlm.recordings import WindowSampler
 from sklearn_brainlm.splits import split_people
-from sklearn_brainlm.training import history_rows
+from sklearn_brainlm.training import history_rows, loop_parameters
 
 __all__ = ["NetworkForecaster", "WindowPredictor"]
 
@@ -199,16 +198,7 @@ class NetworkForecaster(NetStateMixin, BaseForecaster):
         given = {
             "module": module,
             **{f"module__{name}": value for name, value in parameters.items()},
-            "optimizer__weight_decay": self.weight_decay,
-            "lr": self.lr,
-            "warmup": self.warmup,
-            "grad_clip": self.grad_clip,
-            "patience": self.patience,
-            "max_epochs": self.max_epochs,
-            "micro_batch_size": self._resolve_micro_batch_size(),
-            "precision": resolve_precision(self.precision, self.device_),
-            "device": self.device_,
-            "verbose": self.verbose,
+            **loop_parameters(self),
         }
         return ForecastNet(**{**given, **(self.net_params or {})})
 

@@ -4,6 +4,8 @@ Timepoints that see the same parcels are put together as a pattern, so that a sy
 for all of them. It is as large as the visible parcels, or as the hidden ones, whichever are fewer.
 """
 
+from abc import ABC, abstractmethod
+
 import torch
 
 
@@ -39,7 +41,7 @@ def group_timepoints(visible, recorded):
     return (_FewVisible if few else _MostVisible)(distinct, at, recorded)
 
 
-class Patterns:
+class Patterns(ABC):
     """Which parcels of a window are visible at which timepoints.
 
     Of G patterns the longest has n visible parcels, h hidden ones and m timepoints. Others are
@@ -84,6 +86,7 @@ class Patterns:
         self.hidden, self.is_hidden = _true_first(~visible)
         self.timepoints, self.is_used = _true_first(at)
 
+    @abstractmethod
     def pack(self, window):
         """Keep the visible values of a window.
 
@@ -97,8 +100,8 @@ class Patterns:
         values : tensor of shape (G, m, n) or (T, P)
             Its visible values, and zeros.
         """
-        raise NotImplementedError
 
+    @abstractmethod
     def unpack(self, values):
         """Put visible values back to their places.
 
@@ -112,8 +115,8 @@ class Patterns:
         window : tensor of shape (T, P)
             A window of them, and zeros.
         """
-        raise NotImplementedError
 
+    @abstractmethod
     def invert(self, covariance, ridge):
         """Solve what filling in takes, timepoint by timepoint.
 
@@ -129,8 +132,8 @@ class Patterns:
         inverses : tuple of tensors
             For `complete` and `precondition`. Not a number where there is no inverse.
         """
-        raise NotImplementedError
 
+    @abstractmethod
     def complete(self, covariance, inverses, window):
         """Fill hidden parcels from the visible ones of the same timepoint.
 
@@ -150,8 +153,8 @@ class Patterns:
         spread : tensor of shape (P, P)
             Conditional covariance of hidden values, summed over recorded timepoints.
         """
-        raise NotImplementedError
 
+    @abstractmethod
     def precondition(self, inverses):
         """Solve for visible values as if timepoints had nothing to do with each other.
 
@@ -165,8 +168,8 @@ class Patterns:
         solve : callable
             From visible values to visible values.
         """
-        raise NotImplementedError
 
+    @abstractmethod
     def mix(self, mixing):
         """Go from visible values to components and back.
 
@@ -181,7 +184,6 @@ class Patterns:
             From visible values to components (T, P) by the transpose of the mixing, and from
             components to visible values by the mixing.
         """
-        raise NotImplementedError
 
     def _fill(self, window, predicted):
         """Add what is predicted (G, m, h) of the hidden parcels to a window (T, P)."""
