@@ -28,6 +28,8 @@ from sklearn_brainlm.exceptions import (
     DataQualityWarning,
     InvalidRecordingError,
     InvalidRecordingTypeError,
+    OutOfMemoryError,
+    StoreCorruptionError,
     TrainingDivergedError,
     UntrustedFileError,
 )
@@ -71,7 +73,9 @@ __all__ = [
     "InputContract",
     "InvalidRecordingError",
     "InvalidRecordingTypeError",
+    "OutOfMemoryError",
     "RecordingScaler",
+    "StoreCorruptionError",
     "TargetScaler",
     "TrainingDivergedError",
     "UntrustedFileError",

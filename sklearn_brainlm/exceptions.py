@@ -12,6 +12,8 @@ __all__ = [
     "DataQualityWarning",
     "InvalidRecordingError",
     "InvalidRecordingTypeError",
+    "OutOfMemoryError",
+    "StoreCorruptionError",
     "TrainingDivergedError",
     "UntrustedFileError",
 ]
@@ -35,6 +37,14 @@ class AtlasMismatchError(BrainLMError, ValueError):
 
 class CheckpointError(BrainLMError, OSError):
     """Weights, a checkpoint or a file of an atlas are missing, incomplete or damaged."""
+
+
+class StoreCorruptionError(BrainLMError, OSError):
+    """A store of recordings is incomplete, damaged or not what its manifest says."""
+
+
+class OutOfMemoryError(BrainLMError, MemoryError):
+    """One window at a time is more than the memory of the device holds."""
 
 
 class UntrustedFileError(BrainLMError, ValueError):

@@ -11,6 +11,8 @@ BUILT_IN = {
     "CheckpointError": OSError,
     "InvalidRecordingError": ValueError,
     "InvalidRecordingTypeError": TypeError,
+    "OutOfMemoryError": MemoryError,
+    "StoreCorruptionError": OSError,
     "TrainingDivergedError": RuntimeError,
     "UntrustedFileError": ValueError,
 }
