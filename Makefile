@@ -4,6 +4,8 @@
 VENV ?= .venv
 PYTHON ?= python3
 RECORDINGS ?=
+# Processes that the quick tests are shared out to.
+TEST_PROCESSES ?= 2
 
 bin := $(VENV)/bin
 # An install is out of date when one of these is newer than its stamp.
@@ -36,7 +38,7 @@ demo: $(VENV)/.installed-demo
 	"$(bin)/sklearn-brainlm" demo $(if $(RECORDINGS),--recordings "$(RECORDINGS)")
 
 test: $(VENV)/.installed-test
-	"$(bin)/python" -m pytest -m "not slow" --cov=sklearn_brainlm --durations=10
+	"$(bin)/python" -m pytest -n $(TEST_PROCESSES) -m "not slow" --cov=sklearn_brainlm --durations=10
 
 test-slow: $(VENV)/.installed-test
 	"$(bin)/python" -m pytest -m slow

@@ -29,31 +29,32 @@ EXACT, CHECKPOINTED, CROSS, QUARTER = SETTINGS
 class TrainingStep:
     """One optimizer step of the "13M" preset on random windows."""
 
-    def __init__(self, setting, n_windows=1):
+    def __init__(self, setting, n_windows=1, n_parcels=N_PARCELS, n_timepoints=N_TIMEPOINTS):
         changes, decoded_fraction = SETTINGS[setting]
         preset = PRESETS["13M"]
         self.network = {k: v for k, v in preset.items() if k not in ("window_length", "prior")}
         self.network.update(changes)
         torch.manual_seed(SEED)
+        self.n_parcels, self.n_timepoints = n_parcels, n_timepoints
         self.module = MaskedAutoencoder(
-            n_parcels=N_PARCELS, parcel_coords=40 * torch.randn(N_PARCELS, 3), **self.network
+            n_parcels=n_parcels, parcel_coords=40 * torch.randn(n_parcels, 3), **self.network
         )
         self.optimizer = torch.optim.AdamW(self.module.parameters(), lr=1e-4, fused=True)
         self.decoded_fraction = decoded_fraction
         # A step on one patch column first, so that the optimizer has its state and memory.
         self.draw_windows(1, self.network["patch_length"])
         self()
-        self.draw_windows(n_windows, N_TIMEPOINTS)
+        self.draw_windows(n_windows, n_timepoints)
 
     def draw_windows(self, n_windows, n_timepoints):
         """Draw random windows and their masks."""
         n_columns = n_timepoints // self.network["patch_length"]
         rng = np.random.default_rng(SEED)
-        ids = random_mask(N_PARCELS, n_columns, MASK_RATIO, n_windows=n_windows, rng=rng)
+        ids = random_mask(self.n_parcels, n_columns, MASK_RATIO, n_windows=n_windows, rng=rng)
         self.ids_keep, hidden = map(torch.from_numpy, ids)
         # Masked tokens come in random order, so the first quarter is a random one.
         self.ids_mask = hidden[:, : round(self.decoded_fraction * hidden.shape[1])]
-        self.signals = torch.randn(n_windows, N_PARCELS, n_timepoints)
+        self.signals = torch.randn(n_windows, self.n_parcels, n_timepoints)
 
     def __call__(self):
         """Take the step."""
@@ -69,8 +70,8 @@ class TrainingStep:
         """Matrix products of one window, forward and backward."""
         return 3 * forward_flops(
             self.network,
-            n_parcels=N_PARCELS,
-            n_timepoints=N_TIMEPOINTS,
+            n_parcels=self.n_parcels,
+            n_timepoints=self.n_timepoints,
             n_visible=self.ids_keep.shape[1],
             n_decoded=self.ids_mask.shape[1],
         )

@@ -7,11 +7,9 @@ import hashlib
 import json
 import math
 import os
-import secrets
 import stat
 from collections import Counter
 from contextlib import contextmanager
-from pathlib import Path
 
 import numpy as np
 
@@ -24,9 +22,7 @@ __all__ = [
     "open_checked",
     "parse_json",
     "read_json",
-    "replaced",
     "shown",
-    "write_bytes_atomically",
 ]
 
 _MAX_DEPTH = 32  # brackets within brackets
@@ -233,48 +229,6 @@ def shown(names):
     """
     listed = ", ".join(repr(name if len(name) <= 80 else name[:80] + "...") for name in names[:10])
     return listed if len(names) <= 10 else f"{listed} and {len(names) - 10} more"
-
-
-@contextmanager
-def replaced(path):
-    """Open a file beside its place, and move it there once it is complete and on the disk.
-
-    Parameters
-    ----------
-    path : Path
-        Where it shall be. A file or link that is there is replaced; what a link leads to is not
-        touched.
-
-    Yields
-    ------
-    file : file object
-        Open for writing bytes.
-    """
-    # Named at random: two processes that write the same weights do not write into one another.
-    beside = path.with_name(f"{path.name}.{secrets.token_hex(4)}.part")
-    try:
-        with open(beside, "xb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(beside, path)
-    except BaseException:  # also an interrupt: nothing half written stays
-        beside.unlink(missing_ok=True)
-        raise
-
-
-def write_bytes_atomically(path, content):
-    """Write a file, which appears complete or not at all.
-
-    Parameters
-    ----------
-    path : str or Path
-        The file; it is replaced when it is there. Its folder must exist.
-    content : bytes
-        What it shall hold.
-    """
-    with replaced(Path(path)) as file:
-        file.write(content)
 
 
 def _is_finite(array):

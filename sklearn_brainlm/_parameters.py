@@ -4,7 +4,7 @@ from numbers import Integral, Real
 
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 
-__all__ = ["ARCHITECTURE", "INPUT", "RUNNING", "TRAINING"]
+__all__ = ["ARCHITECTURE", "CHECKPOINTS", "INPUT", "RUNNING", "TRAINING"]
 
 _COUNT = Interval(Integral, 1, None, closed="left")
 _POSITIVE = Interval(Real, 0, None, closed="neither")
@@ -61,4 +61,9 @@ RUNNING = {
     "net_params": [dict, None],
     "random_state": ["random_state"],
     "verbose": ["verbose"],
+}
+
+CHECKPOINTS = {
+    "checkpoint_dir": [str, HasMethods("__fspath__"), None],
+    "resume": ["boolean"],
 }

@@ -7,16 +7,23 @@ from sklearn.base import _fit_context
 from sklearn.utils import check_consistent_length, column_or_1d
 
 from sklearn_brainlm._base import draw_seed
+from sklearn_brainlm._exchanges import agree_on
 from sklearn_brainlm._prior import cross_fit
 from sklearn_brainlm._released import ReleasedEstimator
+from sklearn_brainlm._run_configuration import begin_run
+from sklearn_brainlm._training_state import resumed_seed
 from sklearn_brainlm.batches import WindowBatches, draw_windows
 from sklearn_brainlm.coordinates import fit_coordinate_statistics
 from sklearn_brainlm.devices import forked_rng, resolve_device
 from sklearn_brainlm.recordings import WindowSampler
+from sklearn_brainlm.resident import ResidentReader, fits
+from sklearn_brainlm.scaling import scale_all
 from sklearn_brainlm.splits import split_people
 from sklearn_brainlm.training import history_rows
 
 __all__ = ["MaskedAutoencoderEstimator"]
+
+_ABOUT_EMBEDDING = ("pooling", "embed_mask_ratio", "window_stride")  # not about what is learned
 
 
 class MaskedAutoencoderEstimator(ReleasedEstimator):
@@ -57,7 +64,11 @@ class MaskedAutoencoderEstimator(ReleasedEstimator):
         InvalidRecordingError, InvalidRecordingTypeError
             If X cannot be used; the message names the recording.
         TrainingDivergedError
-            If the loss is not finite.
+            If the loss is not finite in four steps in a row.
+        OutOfMemoryError
+            If memory is too short for one window at a time.
+        CheckpointError
+            If `checkpoint_dir` cannot be written to, or holds another training.
         """
         return self._pretrain(X, groups, going_on=self.warm_start)
 
@@ -102,7 +113,9 @@ class MaskedAutoencoderEstimator(ReleasedEstimator):
         subjects = [] if groups is None or self.max_epochs == 0 else map(str, column_or_1d(groups))
         groups = np.arange(len(recordings)) if groups is None else column_or_1d(groups)
         check_consistent_length(recordings, groups)
-        seed = draw_seed(self.random_state)
+        seed = resumed_seed(self, draw_seed(self.random_state))
+        if self.max_epochs > 0:  # what is only loaded, any process may load for itself
+            seed = agree_on(seed)
         train, valid = split_people(groups, self.validation_fraction, seed, self.patience)
         if not going_on:
             self.device_ = resolve_device(self.device)
@@ -113,7 +126,14 @@ class MaskedAutoencoderEstimator(ReleasedEstimator):
         else:
             fold_statistics, fold_of = self._fit_prior(recordings, valid, groups, donor, going_on)
             batches = self._masked_batches(recordings, train, valid, fold_of, seed, going_on)
-            net = self._train(batches, fold_statistics, seed, donor, going_on)
+            run = {
+                "seed": seed,
+                "recordings": recordings,
+                "training recordings": train,
+                "held-out recordings": valid,
+                "folds of the prior": fold_of,
+            }
+            net = self._train(batches, fold_statistics, run, donor, going_on)
         self._note_training([recordings[i] for i in train], subjects)
         self.validation_indices_ = valid
         self.n_parameters_ = net.module_.n_parameters
@@ -160,6 +180,13 @@ class MaskedAutoencoderEstimator(ReleasedEstimator):
             self.history_ = list(donor.history_)
             self.trained_on_ |= donor.trained_on_  # weights of former versions lack the subjects
 
+    def _training_reader(self, recordings, extras):
+        """Return a reader of windows, from the memory of a GPU where they all fit."""
+        reader = self._reader(recordings, extras)
+        if fits(recordings, self.device_):
+            return ResidentReader(reader, self.device_)
+        return reader
+
     def _masked_batches(self, recordings, train, valid, fold_of, seed, going_on):
         """Return the batches to train on and those to validate on, or None."""
         lengths = np.array([len(recording) for recording in recordings])
@@ -180,7 +207,7 @@ class MaskedAutoencoderEstimator(ReleasedEstimator):
             extras = partial(self._batch_extras, fold_of=fold_of)
             made.append(
                 WindowBatches(
-                    self._reader(recordings, extras),
+                    self._training_reader(recordings, extras),
                     partial(draw_windows, sampler, which, is_train),
                     masking=self.masking,
                     mask_ratio=self.mask_ratio,
@@ -191,15 +218,17 @@ class MaskedAutoencoderEstimator(ReleasedEstimator):
             )
         return made
 
-    def _train(self, batches, fold_statistics, seed, donor, going_on):
+    def _train(self, batches, fold_statistics, run, donor, going_on):
         """Train a new net, that of the weights or the one there is, and note the history."""
-        with forked_rng(seed + len(self.history_), self.device_):
+        with forked_rng(run["seed"] + len(self.history_), self.device_):
             if going_on:
                 net = self._own_net()
             else:
                 net = self._build_net().initialize()
                 if donor is not None:
                     net.set_weights(donor.net_.get_weights())
+            has_learned = going_on or donor is not None
+            begin_run(self, net, run, has_learned=has_learned, without_effect=_ABOUT_EMBEDDING)
             net.max_epochs = self.max_epochs
             n_noted = len(net.history)
             if not fold_statistics:
@@ -226,11 +255,12 @@ class MaskedAutoencoderEstimator(ReleasedEstimator):
         """Fit the prior on all recordings; return its folds and which each recording is in.
 
         Nothing is lost by holding recordings out: the loss on them is of a prior without them. The
-        prior of weights was fitted on others, and stays.
+        prior of weights was fitted on others, and stays. Of several processes, each fits it: the
+        others would only wait, and what they get is the same, being drawn from nothing.
         """
         if self._setting("prior") is None or donor is not None or "settings_" in vars(self):
             return [], None
-        scaled = self.scaler_.transform(recordings)  # names a recording with values too large
+        scaled = scale_all(recordings, self.scaler_)  # names a recording with values too large
         by_coords = self.prior == "coordinates"
         coords = self.parcel_coords_ if by_coords else None
         statistics, fold_statistics, fold_of = cross_fit(scaled, groups, valid, coords)

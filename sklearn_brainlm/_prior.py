@@ -3,11 +3,13 @@
 import numpy as np
 
 from sklearn_brainlm.coordinates import fit_coordinate_statistics
+from sklearn_brainlm.scaling import ScaledRecordings
 from sklearn_brainlm.stationary import fit_statistics
 
 __all__ = ["assign_folds", "cross_fit", "fit_elsewhere"]
 
 _N_FOLDS = 5
+_MOST_RECORDINGS = 2000  # of a fold; more change no statistic by as much as people differ
 
 
 def assign_folds(groups, n_folds=_N_FOLDS):
@@ -42,7 +44,7 @@ def fit_elsewhere(recordings, parcel_coords, seed):
 
     Parameters
     ----------
-    recordings : list of float32 arrays of shape (n_timepoints, n_parcels)
+    recordings : list of float32 arrays of shape (n_timepoints, n_parcels), or ScaledRecordings
         Scaled recordings.
     parcel_coords : array of shape (n_parcels, 3)
         MNI coordinates of the parcels in millimetres.
@@ -57,7 +59,8 @@ def fit_elsewhere(recordings, parcel_coords, seed):
     """
     n_parcels = len(parcel_coords)
     used = np.random.default_rng(seed).permutation(n_parcels)[: max(2, n_parcels // 2)]
-    part = [recording[:, used] for recording in recordings]
+    lazy = isinstance(recordings, ScaledRecordings)
+    part = recordings.keep_parcels(used) if lazy else [x[:, used] for x in recordings]
     return fit_coordinate_statistics(part, parcel_coords[used]).at(parcel_coords)
 
 
@@ -66,8 +69,8 @@ def cross_fit(recordings, groups, held_out, parcel_coords=None):
 
     Parameters
     ----------
-    recordings : list of float32 arrays of shape (n_timepoints, n_parcels)
-        Scaled recordings.
+    recordings : list of float32 arrays of shape (n_timepoints, n_parcels), or ScaledRecordings
+        Scaled recordings; of very many, some spread evenly are used.
     groups : array of shape (n_recordings,)
         Who each recording is of.
     held_out : int64 array
@@ -86,7 +89,7 @@ def cross_fit(recordings, groups, held_out, parcel_coords=None):
         Fold of each recording, -1 when there is one fold only.
     """
     groups = np.asarray(groups)
-    statistics = vars(fit_statistics(recordings))
+    statistics = vars(fit_statistics(_take(recordings, np.arange(len(recordings)))))
     is_trained = np.ones(len(recordings), dtype=bool)
     is_trained[held_out] = False
     folds = np.zeros(len(recordings), dtype=np.int64)
@@ -97,9 +100,17 @@ def cross_fit(recordings, groups, held_out, parcel_coords=None):
         return statistics, [], np.full(len(recordings), -1)
     fold_statistics = []
     for fold in range(n_folds):
-        others = [recordings[i] for i in np.flatnonzero(folds != fold)]
+        others = _take(recordings, np.flatnonzero(folds != fold))
         if parcel_coords is None:
             fold_statistics.append(vars(fit_statistics(others)))
         else:
             fold_statistics.append(vars(fit_elsewhere(others, parcel_coords, fold)))
     return statistics, fold_statistics, folds
+
+
+def _take(recordings, which):
+    """Return some of the recordings, and of very many only as many as are needed."""
+    which = which[:: -(-len(which) // _MOST_RECORDINGS)]
+    if isinstance(recordings, ScaledRecordings):
+        return recordings.take(which)
+    return [recordings[i] for i in which]

@@ -13,6 +13,7 @@ import numpy as np
 from scipy import sparse
 
 from sklearn_brainlm._parcels import check_parcel_coords, check_parcel_names, is_frame
+from sklearn_brainlm._stored_values import StoredRecording
 from sklearn_brainlm._values import as_float32, check_values, describe, enumerate_first, row_blocks
 from sklearn_brainlm.exceptions import InvalidRecordingError, InvalidRecordingTypeError
 
@@ -41,7 +42,7 @@ def check_recordings(
 
     Parameters
     ----------
-    X : list, tuple, Series, sequence or array of recordings
+    X : list, tuple, Series, sequence or array of recordings, or RecordingStore
         Each recording is an array or DataFrame of shape (n_timepoints, n_parcels) of real numbers;
         n_timepoints may differ. A 3-D array holds n_recordings of them; a 2-D array or DataFrame
         is one recording.
@@ -52,14 +53,16 @@ def check_recordings(
     min_timepoints : int, default=1
         Fewest timepoints a recording may have.
     ensure_all_finite : bool, default=True
-        Whether values are looked at. Where some are missing, they cannot be yet.
+        Whether values are looked at. Where some are missing, they cannot be yet. Those of a
+        RecordingStore were when it was built, and are not read again.
     warn_constant : bool, default=True
         Whether to warn about parcels that do not vary within a recording.
 
     Returns
     -------
     recordings : list of ndarray of shape (n_timepoints, n_parcels)
-        The arrays themselves or views of them, memory maps included, in the dtype they had.
+        The arrays themselves or views of them, memory maps included, in the dtype they had. A
+        store of 16-bit codes gives StoredRecordings, which decode what is read of them.
 
     Raises
     ------
@@ -83,7 +86,9 @@ def check_recordings(
         )
     recordings = [_as_recording(item, i, estimator_name) for i, item in enumerate(items)]
     _check_shapes(recordings, estimator_name, n_parcels, min_timepoints, is_single)
-    if ensure_all_finite:
+    # All values of a store were checked when they were written: reading them again before every fit
+    # would read the whole disk. Constant parcels were reported then, too.
+    if ensure_all_finite and getattr(X, "has_checked_values", None) is not True:
         check_values(recordings, warn_constant=warn_constant)
     return recordings
 
@@ -169,7 +174,7 @@ def _as_recording(item, index, estimator_name):
         raise InvalidRecordingTypeError(
             f"{name} is a masked array, whose mask would be lost. Give its data."
         )
-    if isinstance(item, np.ndarray):
+    if isinstance(item, (np.ndarray, StoredRecording)):
         recording = item
     else:
         try:

@@ -10,7 +10,14 @@ import numpy as np
 
 from sklearn_brainlm.exceptions import DataQualityWarning, InvalidRecordingError
 
-__all__ = ["as_float32", "check_values", "describe", "enumerate_first", "row_blocks"]
+__all__ = [
+    "as_float32",
+    "check_values",
+    "describe",
+    "enumerate_first",
+    "find_truncation",
+    "row_blocks",
+]
 
 _BLOCK_VALUES = 2**18  # 1 MB of float32: stays in cache between the passes over a block
 _N_NAMED = 5  # recordings or parcels named in a message before "and n more"
@@ -127,17 +134,36 @@ def _extremes(index, recording):
 
 def _check_mapped(index, recording):
     """Raise if the file behind a memory map is shorter than the map: reading it kills Python."""
-    owner = recording
-    while isinstance(owner, np.ndarray):
-        owner = owner.base
-    if not isinstance(owner, mmap.mmap) or not isinstance(recording, np.memmap):
-        return
-    start = recording.offset - recording.offset % mmap.ALLOCATIONGRANULARITY
-    if start + len(owner) > owner.size():
+    truncated = find_truncation(recording)
+    if truncated is not None:
         raise InvalidRecordingError(
-            f"{describe(index, recording)} is truncated: its file has {owner.size()} bytes, the "
-            f"array needs {start + len(owner)}. Write the file again."
+            f"{describe(index, recording)} is truncated: its file has {truncated[0]} bytes, the "
+            f"array needs {truncated[1]}. Write the file again."
         )
+
+
+def find_truncation(recording):
+    """Look whether the file behind a memory map has become shorter than the map.
+
+    Parameters
+    ----------
+    recording : array
+        Any array; only a memory map, or a view of one, is looked at.
+
+    Returns
+    -------
+    sizes : tuple of int or None
+        Bytes the file has, and bytes the map needs; None when all that is mapped is there.
+    """
+    owner, mapped = recording, None
+    while isinstance(owner, np.ndarray):
+        mapped = owner if isinstance(owner, np.memmap) else mapped
+        owner = owner.base
+    if mapped is None or not isinstance(owner, mmap.mmap):
+        return None
+    needed = mapped.offset - mapped.offset % mmap.ALLOCATIONGRANULARITY + len(owner)
+    found = owner.size()
+    return (found, needed) if found < needed else None
 
 
 def _not_finite_message(index, recording):

@@ -294,6 +294,23 @@ class WindowBatches(DrawnBatches):
         self.seed = seed
 
     def __getitem__(self, step):
+        return self.read_part(step, slice(None))
+
+    def read_part(self, step, part):
+        """Read some windows of a step, with the masks that they have in the whole batch.
+
+        Parameters
+        ----------
+        step : int
+            Step.
+        part : slice
+            Of its windows; not empty.
+
+        Returns
+        -------
+        inputs, targets : dict of arrays
+            Part of the batch.
+        """
         rng = np.random.default_rng((self.seed, self.epoch + 1, step, _MASKS))
         windows = self.steps[step]
         grid, reader = self.reader.grid, self.reader
@@ -310,4 +327,4 @@ class WindowBatches(DrawnBatches):
         decoded = hidden
         if n_decoded < hidden.shape[1]:
             decoded = rng.permuted(hidden, axis=1)[:, :n_decoded]
-        return reader.batch(windows, ids_keep, decoded)
+        return reader.batch(windows[part], ids_keep[part], decoded[part])

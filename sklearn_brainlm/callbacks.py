@@ -1,12 +1,15 @@
-"""What happens around a training step: learning rate, early stopping, progress bar."""
+"""What happens around a training step: learning rate, early stopping, a watch, a progress bar."""
 
 import math
 import sys
+import warnings
 
 from skorch.callbacks import Callback, EarlyStopping
 from tqdm import tqdm
 
-__all__ = ["NoMoreProgress", "Progress", "Schedule", "Stopping", "warmup_cosine"]
+from sklearn_brainlm.distributed import process_rank
+
+__all__ = ["Explosion", "NoMoreProgress", "Progress", "Schedule", "Stopping", "warmup_cosine"]
 
 
 def warmup_cosine(step, n_steps, warmup):
@@ -101,6 +104,100 @@ class Schedule(Callback):
         """Note the rate of the last step."""
         net.history.record("lr", net.optimizer_.param_groups[0]["lr"])
 
+    def state_dict(self):
+        """Return what a checkpoint keeps.
+
+        Returns
+        -------
+        state : dict
+            Numbers.
+        """
+        return {"step": self.step_}
+
+    def load_state_dict(self, state):
+        """Go on from a checkpoint.
+
+        Parameters
+        ----------
+        state : dict
+            As :meth:`state_dict` returned it.
+        """
+        self.step_ = state["step"]
+
+
+class Explosion(Callback):
+    """Warn, once in a training, when the loss grows far beyond what it had been.
+
+    Parameters
+    ----------
+    factor : float, default=10.0
+        How many times the training loss of the best epoch the running loss must exceed. It must
+        exceed the loss of the first epoch too, as a loss near 0 is soon multiplied.
+    memory : float, default=0.9
+        What the running loss keeps of itself in each step: 0.9 is a mean of some 10 steps.
+
+    Examples
+    --------
+    >>> Explosion().factor
+    10.0
+    """
+
+    def __init__(self, factor=10.0, memory=0.9):
+        self.factor = factor
+        self.memory = memory
+
+    def on_train_begin(self, net, **kwargs):
+        """Know of no loss."""
+        self.running_ = self.first_ = self.best_ = None
+        self.has_warned_ = False
+
+    def on_batch_end(self, net, batch=None, training=False, loss=None, **kwargs):
+        """Follow the loss of the steps that are taken."""
+        if not training or loss is None or self.has_warned_:
+            return
+        loss = float(loss)
+        if not math.isfinite(loss):
+            return
+        before = loss if self.running_ is None else self.running_
+        self.running_ = self.memory * before + (1 - self.memory) * loss
+        if self.best_ is None or self.running_ <= max(self.factor * self.best_, self.first_):
+            return
+        self.has_warned_ = True
+        warnings.warn(
+            f"The training loss has exploded: {self.running_:.3g} over the last steps of epoch "
+            f"{len(net.history)}, after {self.best_:.3g} in the best epoch. Training goes on, but "
+            "what it learns from here may be of no use: lower lr or grad_clip.",
+            RuntimeWarning,
+            stacklevel=2,
+        )
+
+    def on_epoch_end(self, net, **kwargs):
+        """Remember the loss of the first epoch, and of the best."""
+        loss = net.history[-1].get("train_loss", math.nan)
+        if math.isfinite(loss):
+            self.first_ = loss if self.first_ is None else self.first_
+            self.best_ = loss if self.best_ is None else min(self.best_, loss)
+
+    def state_dict(self):
+        """Return what a checkpoint keeps.
+
+        Returns
+        -------
+        state : dict
+            Numbers.
+        """
+        return {name: vars(self)[name] for name in ("running_", "first_", "best_", "has_warned_")}
+
+    def load_state_dict(self, state):
+        """Go on from a checkpoint.
+
+        Parameters
+        ----------
+        state : dict
+            As :meth:`state_dict` returned it.
+        """
+        vars(self).update(state)
+
 
 class Progress(Callback):
     """Show a progress bar with the time left, when a terminal is there to show it.
@@ -113,7 +210,7 @@ class Progress(Callback):
 
     def on_train_begin(self, net, X=None, y=None, **kwargs):
         """Open the bar."""
-        hidden = not (net.verbose and sys.stderr.isatty())
+        hidden = not (net.verbose and sys.stderr.isatty() and process_rank() == 0)
         self.bar_ = tqdm(total=len(X) * net.max_epochs, unit="step", disable=hidden, leave=False)
 
     def on_batch_end(self, net, batch=None, training=False, **kwargs):
@@ -129,3 +226,23 @@ class Progress(Callback):
     def on_train_end(self, net, **kwargs):
         """Close the bar."""
         self.bar_.close()
+
+    def state_dict(self):
+        """Return what a checkpoint keeps.
+
+        Returns
+        -------
+        state : dict
+            Numbers.
+        """
+        return {"step": self.bar_.n}
+
+    def load_state_dict(self, state):
+        """Go on from a checkpoint.
+
+        Parameters
+        ----------
+        state : dict
+            As :meth:`state_dict` returned it.
+        """
+        self.bar_.update(state["step"])

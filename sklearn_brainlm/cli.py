@@ -1,9 +1,26 @@
 """The command line, ``sklearn-brainlm``. Everything is imported by the command that needs it."""
 
 import argparse
+import signal
 import sys
+from contextlib import contextmanager
 
 from sklearn_brainlm import BrainLMError, __version__
+from sklearn_brainlm.commands.compare import add_compare
+from sklearn_brainlm.commands.config import insert_config
+from sklearn_brainlm.commands.demo import add_demo
+from sklearn_brainlm.commands.doctor import add_doctor
+from sklearn_brainlm.commands.embed import add_embed
+from sklearn_brainlm.commands.predict import add_predict
+from sklearn_brainlm.commands.prepare import add_prepare
+from sklearn_brainlm.commands.pretrain import add_pretrain
+from sklearn_brainlm.commands.progress import notes_on_stderr
+from sklearn_brainlm.commands.store import add_store
+from sklearn_brainlm.commands.weights import add_weights
+
+# What a shell reports of a command that a signal ended; training follows the second one too.
+_TERMINATED = 128 + signal.SIGTERM
+_USER_SIGNAL = 128 + getattr(signal, "SIGUSR1", 10)
 
 
 def main(argv=None):
@@ -17,142 +34,88 @@ def main(argv=None):
     Returns
     -------
     status : int
-        0 when the command did its work, 1 when it could not and said why, or when `doctor` found
-        an error. Wrong arguments exit with 2, as argparse does.
+        0 when the command did its work; 1 when it could not and said why, when `doctor` found an
+        error, or `store verify` damage. Wrong arguments exit with 2, as argparse does, and SIGTERM
+        with 143, after a checkpoint where one is kept.
     """
-    parser = _build_parser()
-    options = vars(parser.parse_args(argv))
-    command, name = options.pop("command"), options.pop("name")
+    argv = list(sys.argv[1:] if argv is None else argv)
+    parser, commands = _build_parser()
+    options = parser.parse_args(insert_config(argv, commands))
+    options.command_line = ["sklearn-brainlm", *argv]
+    name = options.name
     try:
-        return command(**options) or 0
-    except (BrainLMError, OSError, ImportError) as error:
+        with _ending_by_sigterm(), notes_on_stderr(name):
+            return options.run(options) or 0
+    except (BrainLMError, OSError, ImportError, ValueError) as error:
+        if options.debug:
+            raise
         print(f"sklearn-brainlm {name}: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print(f"\nsklearn-brainlm {name}: interrupted", file=sys.stderr)
         return 1
+    except SystemExit as ending:
+        if ending.code in (_TERMINATED, _USER_SIGNAL):
+            print(f"sklearn-brainlm {name}: terminated", file=sys.stderr)
+        raise
+
+
+class _Parser(argparse.ArgumentParser):
+    """Parser of a command, or of the command of a command: all of them take ``--debug``."""
+
+    def __init__(self, **options):
+        # A shortened option would mean another one when an option is added.
+        super().__init__(allow_abbrev=False, **options)
+        self.add_argument(
+            "--debug",
+            action="store_true",
+            default=argparse.SUPPRESS,  # one parser must not undo what another one read
+            help="show the traceback of an error",
+        )
 
 
 def _build_parser():
-    """Commands and their options."""
-    parser = argparse.ArgumentParser(
+    """Return the parser, and what it knows the commands by."""
+    parser = _Parser(
         prog="sklearn-brainlm",
         description="BrainLM, a foundation model for brain activity recordings.",
+        epilog=(
+            "Exits with 0 when done, 1 when it could not and said why, 2 when it was not told "
+            "rightly what to do, 143 when terminated. Results go to standard output and files, "
+            "progress to standard error."
+        ),
     )
+    parser.set_defaults(debug=False)
     parser.add_argument("--version", action="version", version=f"sklearn-brainlm {__version__}")
     commands = parser.add_subparsers(dest="name", required=True, metavar="COMMAND")
-    _add_demo(commands)
-    _add_doctor(commands)
-    return parser
+    add_demo(commands)
+    add_prepare(commands)
+    add_store(commands)
+    add_doctor(commands)
+    add_pretrain(commands)
+    add_embed(commands)
+    add_predict(commands)
+    add_compare(commands)
+    add_weights(commands)
+    return parser, commands.choices
 
 
-def _add_demo(commands):
-    """Options of the demo."""
-    demo = commands.add_parser(
-        "demo",
-        help="pretrain, embed and predict age, beside simpler methods",
-        description=(
-            "Pretrain a small BrainLM, embed recordings with it and predict age from the "
-            "embeddings under cross-validation, beside simpler methods. Without --recordings the "
-            "recordings are simulated, so that the truth is known."
-        ),
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
-    )
-    demo.set_defaults(command=_demo)
-    demo.add_argument(
-        "--recordings",
-        metavar="DIR",
-        default=argparse.SUPPRESS,
-        help="folder with participants.tsv, parcels.tsv and .npy recordings (simulate them)",
-    )
-    demo.add_argument("--target", default="age", metavar="COLUMN", help="what to predict")
-    demo.add_argument("--output", default="demo_output", metavar="DIR", help="where results go")
-    demo.add_argument(
-        "--max-recordings",
-        type=_count,
-        default=100,
-        metavar="N",
-        help="of the folder, drawn with the seed",
-    )
-    demo.add_argument(
-        "--n-subjects", type=_count, default=60, metavar="N", help="of the simulated cohort"
-    )
-    demo.add_argument("--max-epochs", type=_count, default=5, metavar="N", help="of pretraining")
-    demo.add_argument("--random-state", type=int, default=0, metavar="SEED", help="of everything")
+@contextmanager
+def _ending_by_sigterm():
+    """Let SIGTERM unwind what is being done, so that nothing half written stays."""
 
+    def end(signum, frame):
+        raise SystemExit(_TERMINATED)
 
-def _add_doctor(commands):
-    """Options of the doctor."""
-    doctor = commands.add_parser(
-        "doctor",
-        help="look for what is wrong with recordings before weights are used on them",
-        description=(
-            "Compare recordings with what weights expect: parcels and their order, units, "
-            "repetition time, length, filtering, copies. Prints a line for each finding, with its "
-            "fix. Exits with 1 when embeddings would be wrong."
-        ),
-    )
-    doctor.set_defaults(command=_doctor)
-    doctor.add_argument(
-        "--recordings",
-        metavar="DIR",
-        required=True,
-        help="folder with participants.tsv, parcels.tsv and .npy recordings",
-    )
-    doctor.add_argument(
-        "--weights", metavar="SOURCE", help="name, folder or hub id of the weights they are for"
-    )
-    doctor.add_argument(
-        "--t-r",
-        type=float,
-        metavar="SECONDS",
-        help="repetition time of the recordings, instead of the tr_s of participants.tsv",
-    )
-    doctor.add_argument("--atlas", metavar="NAME", help="of a folder that holds several atlases")
-    doctor.add_argument(
-        "--max-recordings",
-        type=_count,
-        metavar="N",
-        help="look at so many of the folder, spread evenly (default: at all)",
-    )
-
-
-def _count(text):
-    """Return an argument as a number of at least 1."""
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"must be at least 1, got {text}")
-    return number
-
-
-def _demo(**options):
-    """Run the demo."""
-    from sklearn_brainlm.demo import run_demo
-
-    run_demo(**options)
-
-
-def _doctor(recordings, weights, t_r, atlas, max_recordings):
-    """Print the diagnosis of a folder; return 1 when embeddings would be wrong."""
-    import numpy as np
-
-    from sklearn_brainlm.datasets import load_recordings_folder
-    from sklearn_brainlm.doctor import doctor
-
-    folder = load_recordings_folder(recordings, atlas=atlas)
-    n_recordings = len(folder.recordings)
-    n_kept = min(n_recordings, max_recordings or n_recordings)
-    kept = np.linspace(0, n_recordings - 1, n_kept).round().astype(int)
-    diagnosis = doctor(
-        [folder.recordings[index] for index in kept],
-        weights,
-        t_r=folder.t_r[kept] if t_r is None else t_r,
-        parcel_coords=folder.parcel_coords,
-        parcel_names=folder.parcels["label"].tolist(),
-        recording_ids=folder.participants["recording"].iloc[kept].tolist(),
-    )
-    print(diagnosis)
-    return 0 if diagnosis.ok else 1
+    try:
+        before = signal.signal(signal.SIGTERM, end)
+    except ValueError:  # signals reach the main thread only
+        yield
+        return
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 if __name__ == "__main__":

@@ -15,7 +15,8 @@ from contextlib import suppress
 from http.client import HTTPException
 from pathlib import Path
 
-from sklearn_brainlm._checked_files import file_sha256, replaced
+from sklearn_brainlm._checked_files import file_sha256
+from sklearn_brainlm._durable_files import replaced
 from sklearn_brainlm.exceptions import CheckpointError
 
 __all__ = ["download", "fetch"]

@@ -11,11 +11,12 @@ import numpy as np
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
+from sklearn_brainlm._versions import package_versions
 from sklearn_brainlm.cards import write_card
 from sklearn_brainlm.contract import InputContract
 from sklearn_brainlm.exceptions import CheckpointError
 from sklearn_brainlm.preprocessing import RecordingScaler
-from sklearn_brainlm.weight_folders import FORMAT, package_versions, read_weights, save_weights
+from sklearn_brainlm.weight_folders import FORMAT, read_weights, save_weights
 from sklearn_brainlm.weights import load_weights, locate_weights
 
 __all__ = ["PersistenceMixin", "from_folder", "read_once", "to_folder"]
@@ -257,8 +258,10 @@ def _encode_estimator(estimator, name, arrays):
     if "net_" in state:  # a pickle may only say where they are
         state["net_"] = estimator.net_.get_weights()
     fitted = [key for key in state if key.endswith("_") and not key.startswith("_")]
-    # What it started from is in it: the copy stands alone, with the parameters in use.
-    settled = {**state.get("settings_", {}), "weights": None}
+    # What it started from is in it: the copy stands alone, with the parameters in use, and knows
+    # of no folder of the machine it was trained on.
+    settled = {**state.get("settings_", {}), "weights": None, "checkpoint_dir": None}
+    settled["resume"] = False
     parameters = {key: settled.get(key, state[key]) for key in names}
     return {
         "class": type(estimator).__name__,

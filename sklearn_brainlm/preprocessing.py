@@ -1,7 +1,7 @@
 """Recordings in, recordings out: scaling by parcel."""
 
 import warnings
-from numbers import Real
+from numbers import Integral, Real
 
 import numpy as np
 from sklearn.base import BaseEstimator, OneToOneFeatureMixin, TransformerMixin
@@ -53,6 +53,14 @@ class RecordingScaler(
     divisor : float, default=1.0
         What values are divided by beside; 5.6430855 in the release's models of 111M and 650M
         parameters.
+    algorithm : {"exact", "histogram"}, default="exact"
+        How quartiles are found. "exact" reads recordings twice and gives those of
+        `numpy.percentile`. "histogram" reads them once; medians and interquartile ranges are off by
+        4e-4 of the interquartile range at most, and by a tenth of that where values are not
+        discrete. Neither holds more than some megabytes of them in memory.
+    n_jobs : int or None, default=None
+        Processes that look for quartiles; see :class:`joblib.Parallel`. Memory maps and stores
+        are handed to them as paths, other arrays as copies.
 
     Attributes
     ----------
@@ -91,12 +99,16 @@ class RecordingScaler(
         "method": [StrOptions({"robust", "standard", "legacy"}), None],
         "clip": [Interval(Real, 0, None, closed="neither"), None],
         "divisor": [Interval(Real, 0, None, closed="neither")],
+        "algorithm": [StrOptions({"exact", "histogram"})],
+        "n_jobs": [Integral, None],
     }
 
-    def __init__(self, method="robust", *, clip=None, divisor=1.0):
+    def __init__(self, method="robust", *, clip=None, divisor=1.0, algorithm="exact", n_jobs=None):
         self.method = method
         self.clip = clip
         self.divisor = divisor
+        self.algorithm = algorithm
+        self.n_jobs = n_jobs
 
     def fit(self, X, y=None):
         """Learn center and scale of each parcel.
@@ -116,7 +128,9 @@ class RecordingScaler(
         self._validate_params()
         recordings = self._check(X)
         names = check_parcel_names(X)
-        center, scale, level = _STATISTICS[self.method](recordings)
+        how = {"algorithm": self.algorithm, "n_jobs": self.n_jobs}
+        by_quartiles = self.method in ("robust", "legacy")
+        center, scale, level = _STATISTICS[self.method](recordings, **(how if by_quartiles else {}))
         dead = scale <= RESOLUTION * level
         if dead.any():
             warnings.warn(

@@ -7,6 +7,7 @@ timepoints.
 
 import numpy as np
 
+from sklearn_brainlm._stored_values import check_mapped
 from sklearn_brainlm._validation import as_float32, describe
 from sklearn_brainlm.exceptions import InvalidRecordingError
 
@@ -93,11 +94,19 @@ def cut_window(recording, start, window_length):
     -------
     window : ndarray of float32 of shape (min(window_length, n_timepoints - start), n_parcels)
         The values; the memory of the recording itself where no cast is needed, so not for writing.
+
+    Raises
+    ------
+    InvalidRecordingError
+        The recording does not reach as far as `start`.
+    StoreCorruptionError
+        The file of a memory map has been truncated since it was opened.
     """
     if not 0 <= start < len(recording):
         raise InvalidRecordingError(
             f"A window cannot start at timepoint {start} of a recording of {len(recording)}."
         )
+    check_mapped(recording)  # reading beyond the end of a file would kill the process
     return as_float32(recording[start : start + window_length])
 
 

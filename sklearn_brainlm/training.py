@@ -1,4 +1,4 @@
-"""The training loop: skorch owns it, this file says what one step is.
+"""The training loop: skorch owns it, this file says what it is made of.
 
 A net meets arrays on one side and tensors on the other. A batch is a pair of dicts, as
 :mod:`sklearn_brainlm.batches` builds them: the inputs of the module's ``forward``, and for the loss
@@ -6,23 +6,26 @@ A net meets arrays on one side and tensors on the other. A batch is a pair of di
 what the kind of net asks for beside.
 """
 
-import math
-
 import torch
 from skorch import NeuralNet
 from skorch.callbacks import PrintLog
-from skorch.dataset import unpack_data
 from skorch.utils import to_tensor
 from tqdm import tqdm
 
-from sklearn_brainlm.callbacks import NoMoreProgress, Progress, Schedule, Stopping
-from sklearn_brainlm.devices import resolve_precision
-from sklearn_brainlm.exceptions import TrainingDivergedError
+from sklearn_brainlm._divergence import StepWatch
+from sklearn_brainlm._exchanges import agree_on, check_same, take_weights_of_first
+from sklearn_brainlm._interrupts import Interrupts
+from sklearn_brainlm._loop_parameters import history_rows, loop_parameters
+from sklearn_brainlm._shares import SharedBatches, describe_steps
+from sklearn_brainlm._steps import StepLoader, WindowSteps
+from sklearn_brainlm.callbacks import Explosion, NoMoreProgress, Progress, Schedule, Stopping
+from sklearn_brainlm.checkpoint import Checkpoint
+from sklearn_brainlm.distributed import check_processes, n_processes, process_rank
 
 __all__ = ["WindowNet", "history_rows", "loop_parameters"]
 
 
-class WindowNet(NeuralNet):
+class WindowNet(WindowSteps, NeuralNet):
     """Train a network on batches of windows; a subclass says what its loss is.
 
     Parameters
@@ -32,6 +35,7 @@ class WindowNet(NeuralNet):
     micro_batch_size : int or None, default=None
         Windows on the device at a time. The gradients of the parts of a batch add up to that of
         the whole batch, so this changes memory, not what is learned. None takes whole batches.
+        It is halved, with a warning, when memory runs out.
     grad_clip : float or None, default=1.0
         Largest norm of the gradient of a step.
     warmup : float, default=0.05
@@ -48,8 +52,15 @@ class WindowNet(NeuralNet):
     Notes
     -----
     ``fit(train, valid)`` takes batches rather than arrays: two objects with ``len`` and indexing,
-    of which `train` has ``next_epoch()``. An interrupt by the user is passed on, as a training
-    that was cut short must not look finished.
+    of which `train` has ``next_epoch()`` and, for checkpoints, ``epoch``. An interrupt by the user
+    is passed on, as a training that was cut short must not look finished.
+
+    A step whose loss or gradient is not finite is skipped, with a warning: weights and optimizer
+    stay as they are. The fourth in a row ends the training, with TrainingDivergedError.
+
+    Within :func:`sklearn_brainlm.distributed.process_group`, several processes train one network:
+    each fits the same, on its share of every batch. Without dropout, the result is that of one
+    process but for the order of sums; with dropout, each process drops other units.
 
     Examples
     --------
@@ -74,6 +85,8 @@ class WindowNet(NeuralNet):
         kwargs.setdefault("train_split", None)
         kwargs.setdefault("verbose", 0)
         kwargs.setdefault("batch_size", None)  # the batches come made
+        kwargs.setdefault("iterator_train", StepLoader)
+        kwargs.setdefault("iterator_valid", StepLoader)
         # The module knows its loss. The criterion skorch asks for is not an nn.Module: one without
         # parameters cannot be wrapped for distributed training.
         kwargs.setdefault("criterion", object)
@@ -86,14 +99,37 @@ class WindowNet(NeuralNet):
 
     @property
     def _default_callbacks(self):
-        """Add the schedule, the progress bar and early stopping to those of skorch."""
+        """Add those of this package; checkpoints come last, as they save what the others know."""
         callbacks = super()._default_callbacks[:-1]  # the last one prints past a progress bar
         callbacks += [("schedule", Schedule(self.warmup)), ("progress", Progress())]
-        if self.verbose:
+        callbacks.append(("explosion", Explosion()))
+        if self.verbose and process_rank() == 0:
             callbacks.append(("print_log", PrintLog(sink=tqdm.write)))
         if self.patience is not None:
             callbacks.append(("stopping", Stopping(self.patience)))
-        return callbacks
+        return [*callbacks, ("checkpoint", Checkpoint())]
+
+    def keep_checkpoints(self, folder, *, resume=False, configuration=None):
+        """Save checkpoints of the trainings to come.
+
+        Parameters
+        ----------
+        folder : str, Path or None
+            Folder of the checkpoints of one training; None saves nothing.
+        resume : bool, default=False
+            Whether to go on from the last checkpoint there.
+        configuration : dict, optional
+            What decides what is learned, see :class:`sklearn_brainlm.checkpoint.Checkpoint`.
+
+        Returns
+        -------
+        self : WindowNet
+            The net, which must be initialized.
+        """
+        checkpoint = dict(self.callbacks_)["checkpoint"]
+        checkpoint.folder, checkpoint.resume = folder, resume
+        checkpoint.configuration = configuration
+        return self
 
     def get_params_for_optimizer(self, prefix, named_parameters):
         """Let AdamW update all weights by one kernel, several times faster than one by one."""
@@ -102,6 +138,23 @@ class WindowNet(NeuralNet):
         if self.optimizer is torch.optim.AdamW and fusible and "foreach" not in kwargs:
             kwargs.setdefault("fused", True)
         return args, kwargs
+
+    def torch_compile(self, module, name):
+        """Compile the network where ``compile=True`` says so, and leave its names as they are."""
+        if self.compile and name == "module":
+            module.compile(**self.get_params_for("compile"))
+        return module
+
+    def initialize(self):
+        """Build all parts of the net, for a first training.
+
+        Returns
+        -------
+        self : WindowNet
+            The net.
+        """
+        self.watch_, self.interrupts_, self.seed_ = StepWatch(), Interrupts(), 0
+        return super().initialize()
 
     def partial_fit(self, X, y=None, classes=None, **fit_params):
         """Train for `max_epochs` more epochs.
@@ -125,11 +178,22 @@ class WindowNet(NeuralNet):
         if not self.initialized_:
             self.initialize()
         fit_params.pop("_routing_method", None)
-        self.notify("on_train_begin", X=X, y=y)
+        self.watch_, self.interrupts_ = StepWatch(), Interrupts()
+        self.n_epochs_done_, self.is_finished_ = 0, False
+        X, y = self._take_shares(X, y)
+        self.notify("on_train_begin", X=X, y=y)  # may resume a training, or find it finished
         try:
-            self.fit_loop(X, y, **fit_params)
+            if not self.is_finished_:
+                self.fit_loop(X, y, epochs=self.max_epochs - self.n_epochs_done_, **fit_params)
+                self.watch_.close()
+            self.is_finished_ = True
         except NoMoreProgress:
-            pass
+            self.is_finished_ = True
+        except KeyboardInterrupt:
+            for _, callback in self.callbacks_:
+                if isinstance(callback, Checkpoint):
+                    callback.on_interrupt(self)
+            raise
         finally:
             self.notify("on_train_end", X=X, y=y)
         return self
@@ -151,7 +215,7 @@ class WindowNet(NeuralNet):
         """
         judged = valid is not None and self.patience is not None
         if judged:
-            weights, loss = self.get_weights(), self._validate(valid)
+            weights, loss = self.get_weights(), self._validate(self._take_shares(valid)[0])
         self.partial_fit(train, valid)
         self.best_epoch_ = len(self.history)
         if judged:
@@ -166,46 +230,58 @@ class WindowNet(NeuralNet):
         """Compute the loss of batches, each weighing as much as its windows."""
         total = n_windows = 0.0
         for step in range(len(batches)):
-            batch = batches[step]
-            n = len(batch[1]["recording"])
-            total += n * float(self.validation_step(batch)["loss"])
-            n_windows += n
+            found = self.validation_step(batches[step])
+            total += found["n_windows"] * float(found["loss"])
+            n_windows += found["n_windows"]
         return total / n_windows
+
+    def _take_shares(self, *batches):
+        """Join the processes that train together, and divide the batches among them."""
+        check_processes()
+        n, rank = n_processes(), process_rank()
+        if n == 1:
+            return batches
+        self.seed_ = agree_on(torch.initial_seed() >> 1)  # of dropout; below 2**63
+        made = [each for each in batches if each is not None]
+        check_same("batches", *(number for each in made for number in describe_steps(each)))
+        take_weights_of_first(self.module_.parameters())
+        return [None if each is None else SharedBatches(each, rank, n) for each in batches]
 
     def get_split_datasets(self, X, y=None, **fit_params):
         """Take the training and the validation batches as they were given."""
         return X, y
+
+    def get_iterator(self, dataset, training=False):
+        """Load batches, ahead of their use where the device leaves time for it.
+
+        An epoch may be resumed at another step than the first.
+
+        Parameters
+        ----------
+        dataset : batches
+            What to load.
+        training : bool, default=False
+            Whether it is to train on.
+
+        Returns
+        -------
+        loader : StepLoader
+            Goes through the steps of an epoch.
+        """
+        loader = super().get_iterator(dataset, training=training)
+        loader.device = self.device
+        if training:
+            self.loader_ = loader
+        return loader
 
     def on_epoch_begin(self, net, dataset_train=None, dataset_valid=None, **kwargs):
         """Start an epoch: the training windows and masks are drawn anew."""
         super().on_epoch_begin(net, dataset_train, dataset_valid, **kwargs)
         dataset_train.next_epoch()
 
-    def train_step_single(self, batch, **fit_params):
-        """Add up the gradients of a batch, part by part, and clip them."""
-        self._set_training(True)
-        loss = 0.0
-        for part_loss, _ in self._losses(batch):
-            part_loss.backward()
-            loss = loss + part_loss.detach()
-        limit = math.inf if self.grad_clip is None else self.grad_clip
-        norm = torch.nn.utils.clip_grad_norm_(self.module_.parameters(), limit)
-        if not (torch.isfinite(loss) and torch.isfinite(norm)):
-            self._raise_diverged(batch, loss.item())
-        return {"loss": loss, "y_pred": None}
-
-    def validation_step(self, batch, **fit_params):
-        """Compute the loss of a batch, part by part, without learning from it."""
-        self._set_training(False)
-        with torch.inference_mode():
-            loss = sum(part_loss for part_loss, _ in self._losses(batch))
-        return {"loss": loss, "y_pred": None}
-
-    def infer(self, x, **fit_params):
-        """Run the module on one dict of inputs, while training in the precision asked for."""
-        lower = self.precision == "bf16" and self.module_.training
-        with torch.autocast(torch.device(self.device).type, torch.bfloat16, enabled=lower):
-            return super().infer(x, **fit_params)
+    def on_epoch_end(self, net, dataset_train=None, dataset_valid=None, **kwargs):
+        """Count the epochs that are done."""
+        self.n_epochs_done_ += 1
 
     def get_weights(self):
         """Copy the weights out as NumPy arrays.
@@ -237,88 +313,6 @@ class WindowNet(NeuralNet):
         self.module_.load_state_dict(state)
         return self
 
-    def _losses(self, batch):
-        """Yield the share of each part in the loss of the batch, and the part's recordings."""
-        inputs, targets = unpack_data(batch)
-        n_windows = len(targets["recording"])
-        n_values = targets["n_values"].sum()
-        size = self.micro_batch_size or n_windows
-        for start in range(0, n_windows, size):
-            part = slice(start, start + size)
-            x = to_tensor({name: value[part] for name, value in inputs.items()}, self.device)
-            y = {name: value[part] for name, value in targets.items()}
-            loss = self.get_loss(self.infer(x), y, X=x, training=self.module_.training)
-            yield loss * float(y["n_values"].sum() / n_values), y["recording"]
-
-    def _raise_diverged(self, batch, loss):
-        """Say when training diverged and on which recordings; the weights are as they were."""
-        with torch.no_grad():
-            guilty = [which for part, which in self._losses(batch) if not torch.isfinite(part)]
-        which = torch.cat(guilty) if guilty else batch[1]["recording"]
-        shown = ", ".join(map(str, which.unique().tolist()[:10]))
-        batches = self.history[-1, "batches"]
-        raise TrainingDivergedError(
-            f"The {'gradient is not finite' if math.isfinite(loss) else f'loss became {loss}'} at "
-            f"epoch {len(self.history)}, step {len(batches)} of the epoch (learning rate "
-            f"{self.optimizer_.param_groups[0]['lr']:.3g}), on windows of recordings {shown}. "
-            f"The weights are those of the step before. Lower lr or grad_clip, or look at these "
-            f"recordings for extreme values (clip)."
-        )
-
     def _tensors(self, *arrays):
         """Move arrays to the device."""
         return [to_tensor(array, device=self.device) for array in arrays]
-
-
-def history_rows(history, n_before=0):
-    """Turn the history of a net into plain rows.
-
-    Parameters
-    ----------
-    history : skorch.history.History
-        Epochs of a training.
-    n_before : int, default=0
-        Epochs that came before.
-
-    Returns
-    -------
-    rows : list of dict
-        One an epoch: ``epoch``, ``train_loss``, ``valid_loss`` (or None), ``lr``, ``seconds``.
-    """
-    return [
-        {
-            "epoch": n_before + number,
-            "train_loss": float(row["train_loss"]),
-            "valid_loss": float(row["valid_loss"]) if "valid_loss" in row else None,
-            "lr": float(row["lr"]),
-            "seconds": float(row["dur"]),
-        }
-        for number, row in enumerate(history, start=1)
-    ]
-
-
-def loop_parameters(estimator):
-    """Return the parameters of a net that are about its training.
-
-    Parameters
-    ----------
-    estimator : BaseRecordingEstimator
-        With the parameters of ``_parameters.TRAINING`` and ``RUNNING``, and ``device_``.
-
-    Returns
-    -------
-    parameters : dict
-        Parameters of :class:`WindowNet`.
-    """
-    return {
-        "optimizer__weight_decay": estimator.weight_decay,
-        "lr": estimator.lr,
-        "warmup": estimator.warmup,
-        "grad_clip": estimator.grad_clip,
-        "patience": estimator.patience,
-        "max_epochs": estimator.max_epochs,
-        "micro_batch_size": estimator._resolve_micro_batch_size(),
-        "precision": resolve_precision(estimator.precision, estimator.device_),
-        "device": estimator.device_,
-        "verbose": estimator.verbose,
-    }

@@ -7,7 +7,7 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
 from sklearn_brainlm._embedding import EmbeddingMixin
-from sklearn_brainlm._parameters import ARCHITECTURE, INPUT, RUNNING, TRAINING
+from sklearn_brainlm._parameters import ARCHITECTURE, CHECKPOINTS, INPUT, RUNNING, TRAINING
 from sklearn_brainlm._pretraining import MaskedAutoencoderEstimator
 from sklearn_brainlm.persistence import PersistenceMixin, read_once
 from sklearn_brainlm.presets import PRESETS
@@ -114,8 +114,16 @@ class BrainLMTransformer(
         Device of torch; "auto" takes CUDA when it is there.
     precision : {"auto", "fp32", "bf16"}, default="auto"
         What training computes in; "auto" is bf16 on CUDA. Embeddings are always computed in fp32.
+    checkpoint_dir : str or Path, optional
+        Folder where ``fit`` saves its whole state every ten minutes, for this training alone;
+        ``net_params={"callbacks__checkpoint__every_steps": 100}`` saves more often. A training that
+        is told to stop (SIGTERM, SIGUSR1, Ctrl-C) saves too.
+    resume : bool, default=False
+        Go on from the last checkpoint in `checkpoint_dir`, if there is any: a ``fit`` with the same
+        parameters and recordings ends, on a CPU, in the same bits as one that never stopped.
     net_params : dict, optional
-        Parameters of the skorch net that win, such as ``{"optimizer__betas": (0.9, 0.95)}``.
+        Parameters of the skorch net that win, such as ``{"optimizer__betas": (0.9, 0.95)}``;
+        ``{"compile": True}`` compiles the network, which takes minutes and pays on a GPU.
     random_state : int, RandomState or None, default=None
         Seed of weights, windows, masks and held-out recordings.
     verbose : int, default=0
@@ -165,6 +173,7 @@ class BrainLMTransformer(
         **ARCHITECTURE,
         **TRAINING,
         **RUNNING,
+        **CHECKPOINTS,
         "pooling": [StrOptions({"cls", "mean", "parcel", "covariance"})],
         "embed_mask_ratio": [Interval(Real, 0, 1, closed="left")],
     }
@@ -220,6 +229,8 @@ class BrainLMTransformer(
         embed_mask_ratio=0.0,
         device="auto",
         precision="auto",
+        checkpoint_dir=None,
+        resume=False,
         net_params=None,
         random_state=None,
         verbose=0,
@@ -272,6 +283,8 @@ class BrainLMTransformer(
         self.embed_mask_ratio = embed_mask_ratio
         self.device = device
         self.precision = precision
+        self.checkpoint_dir = checkpoint_dir
+        self.resume = resume
         self.net_params = net_params
         self.random_state = random_state
         self.verbose = verbose

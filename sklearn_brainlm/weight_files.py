@@ -18,10 +18,9 @@ from sklearn_brainlm._checked_files import (
     open_checked,
     parse_json,
     read_json,
-    replaced,
     shown,
-    write_bytes_atomically,
 )
+from sklearn_brainlm._durable_files import replaced
 from sklearn_brainlm._torch_archives import read_torch_file
 from sklearn_brainlm.exceptions import CheckpointError, UntrustedFileError
 
@@ -30,7 +29,6 @@ __all__ = [
     "read_json",
     "read_safetensors",
     "read_torch_file",
-    "write_bytes_atomically",
     "write_safetensors",
 ]
 

@@ -5,25 +5,18 @@ SHA-256 of the arrays) and ``README.md`` (a model card for people).
 """
 
 import json
-from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
 
-from sklearn_brainlm import __version__
+from sklearn_brainlm._durable_files import write_bytes_atomically
 from sklearn_brainlm.exceptions import CheckpointError
-from sklearn_brainlm.weight_files import (
-    read_json,
-    read_safetensors,
-    write_bytes_atomically,
-    write_safetensors,
-)
+from sklearn_brainlm.weight_files import read_json, read_safetensors, write_safetensors
 
-__all__ = ["FORMAT", "check_names", "package_versions", "read_weights", "save_weights"]
+__all__ = ["FORMAT", "check_names", "read_weights", "save_weights"]
 
 FORMAT = "sklearn_brainlm weights"
 _FORMAT_VERSION = 1
-_PACKAGES = ("torch", "scikit-learn", "skorch", "numpy", "safetensors")
 
 
 def save_weights(path, config, arrays, *, card=None):
@@ -135,17 +128,6 @@ def check_names(expected, found, where):
     listed = [f"{fault}: {', '.join(names)}" for fault, names in faults.items() if names]
     if listed:
         raise CheckpointError(f"{where} does not hold what is needed. {'; '.join(listed)}.")
-
-
-def package_versions():
-    """Name the versions of the packages that matter for weights.
-
-    Returns
-    -------
-    versions : dict of str to str
-        Version by package.
-    """
-    return {"sklearn-brainlm": __version__, **{name: version(name) for name in _PACKAGES}}
 
 
 def _read_config(folder):

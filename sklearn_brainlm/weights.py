@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 
 from sklearn_brainlm import _official, _official_contract
+from sklearn_brainlm._durable_files import write_bytes_atomically
 from sklearn_brainlm.catalogue import RELEASED_LICENCE, list_weights
 from sklearn_brainlm.contract import InputContract
 from sklearn_brainlm.exceptions import CheckpointError, UntrustedFileError
@@ -17,7 +18,6 @@ from sklearn_brainlm.weight_files import (
     read_json,
     read_safetensors,
     read_torch_file,
-    write_bytes_atomically,
     write_safetensors,
 )
 from sklearn_brainlm.weight_folders import FORMAT, read_weights, save_weights

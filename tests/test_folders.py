@@ -6,7 +6,7 @@ Folders are written by the tests. What happens to the arrays afterwards is in te
 import numpy as np
 import pytest
 
-from sklearn_brainlm.datasets import load_recordings_folder
+from sklearn_brainlm.datasets import load_recordings_folder, read_folder_tables
 from sklearn_brainlm.exceptions import InvalidRecordingError
 
 PARTICIPANTS = (
@@ -76,12 +76,25 @@ def test_atlas_asked_of_a_folder_without(folder):
 
 
 @pytest.mark.parametrize(
-    "name", ["../sub-007.npy", ".hidden.npy", "a/b.npy", "a\\b.npy", "sub-007.txt", "n/a", "/x.npy"]
+    "name", ["../sub-007.npy", ".hidden.npy", "a/b.npy", "a\\b.npy", "n/a", "/x.npy"]
 )
 def test_recording_names_stay_in_the_folder(folder, name):
     (folder / "participants.tsv").write_text(PARTICIPANTS.replace("sub-007.npy", name))
     with pytest.raises(InvalidRecordingError, match=r"participants\.tsv.*no\s+separators"):
         load_recordings_folder(folder)
+
+
+def test_other_files_are_for_readers_and_stores(folder):
+    table = PARTICIPANTS.replace("sub-007.npy", "sub-007.txt")
+    (folder / "participants.tsv").write_text(table)
+    with pytest.raises(InvalidRecordingError, match=r"'sub-007.txt' of 007 .*readers.*store"):
+        load_recordings_folder(folder)
+    participants, parcels = read_folder_tables(folder)
+    assert "sub-007.txt" in set(participants["recording"])
+    assert len(parcels)
+    (folder / "participants.tsv").write_text(table.replace("sub-007.txt", "../sub-007.txt"))
+    with pytest.raises(InvalidRecordingError, match="no separators"):
+        read_folder_tables(folder)
 
 
 @pytest.mark.parametrize("name", ["participants.tsv", "parcels.tsv", "sub-008.npy"])

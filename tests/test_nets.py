@@ -169,15 +169,21 @@ def test_gradient_is_clipped_to_the_norm():
 
 
 def test_divergence_names_where_and_leaves_the_weights():
+    """Three steps in a row are skipped, the fourth is one too many."""
     net = make_net(micro_batch_size=2)
     inputs, targets = make_batch(1)
     inputs["signals"][3, :, :] = np.nan
     net.partial_fit(Batches(make_batch(0)))
     before = net.get_weights()
-    with pytest.raises(TrainingDivergedError) as caught:
-        net.partial_fit(Batches(make_batch(0), (inputs, targets)))
+    broken = [(inputs, targets)] * 4
+    with (
+        pytest.warns(RuntimeWarning, match=r"step [2-4] of.* 12, 13\. The step is skipped") as said,
+        pytest.raises(TrainingDivergedError) as caught,
+    ):
+        net.partial_fit(Batches(make_batch(0), *broken))
+    assert len(said) == 3
     message = str(caught.value)
-    assert "epoch 4, step 2" in message
+    assert "epoch 4, step 5" in message
     assert "recordings 12, 13." in message  # the part of the batch with the NaN in it
     changed = net.get_weights()
     assert all(np.isfinite(value).all() for value in changed.values())
@@ -189,8 +195,11 @@ def test_infinite_gradient_of_a_finite_loss_is_divergence():
     module = net.module_
     module.cls_token.register_hook(lambda gradient: gradient * torch.inf)
     before = net.get_weights()
-    with pytest.raises(TrainingDivergedError, match="gradient is not finite"):
-        net.partial_fit(Batches(make_batch(0)))
+    with (
+        pytest.warns(RuntimeWarning, match="gradient is not finite"),
+        pytest.raises(TrainingDivergedError, match="gradient is not finite"),
+    ):
+        net.partial_fit(Batches(*[make_batch(0)] * 4))
     after = net.get_weights()
     assert all((after[name] == before[name]).all() for name in before)
 
@@ -269,6 +278,18 @@ def test_fill_puts_predictions_in_their_places():
         tensors = {name: torch.from_numpy(value) for name, value in inputs.items()}
         predicted = net.module_(**tensors).numpy()
     np.testing.assert_array_equal(filled[0, [4, 1], 2 * L :].ravel(), predicted.ravel())
+
+
+def test_a_compiled_network_keeps_its_names_and_learns_the_same():
+    """Traced and run by Python, as a compiler of machine code would take a minute."""
+    batches = Batches(make_batch(0), make_batch(1))
+    plain, compiled = make_net(), make_net(compile=True, compile__backend="eager")
+    for net in (plain, compiled):
+        net.partial_fit(batches)
+    assert compiled.module_._compiled_call_impl is not None
+    weights = compiled.get_weights()
+    for name, values in plain.get_weights().items():
+        np.testing.assert_allclose(weights[name], values, rtol=1e-5, atol=1e-6)
 
 
 def test_embeddings_are_fp32_whatever_the_training():

@@ -42,13 +42,43 @@ def test_scaler_is_scikit_learns_on_all_timepoints(recordings, method, baseline)
 @pytest.mark.parametrize("method", TRUSTED)
 def test_statistics_do_not_depend_on_blocks(monkeypatch, recordings, method):
     whole = RecordingScaler(method).fit(recordings)
-    monkeypatch.setattr("sklearn_brainlm._statistics._COLUMN_VALUES", 1000)
+    monkeypatch.setattr("sklearn_brainlm._blocks._BLOCK_BYTES", 2000)
     monkeypatch.setattr("sklearn_brainlm._values._BLOCK_VALUES", 50)
     blocks = RecordingScaler(method).fit(recordings)
     np.testing.assert_allclose(blocks.center_, whole.center_, rtol=1e-12)
     np.testing.assert_allclose(blocks.scale_, whole.scale_, rtol=1e-12)
     for a, b in zip(blocks.transform(recordings), whole.transform(recordings), strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize("method", ["robust", "legacy"])
+def test_one_pass_is_as_good_as_two(recordings, method):
+    exact = RecordingScaler(method).fit(recordings)
+    quick = RecordingScaler(method, algorithm="histogram", n_jobs=1).fit(recordings)
+    iqr = RecordingScaler().fit(recordings).scale_
+    unit = iqr if method == "robust" else 1 + np.abs(exact.center_)
+    assert (np.abs(quick.center_ - exact.center_) <= 4e-4 * unit).all()
+    np.testing.assert_allclose(quick.scale_, exact.scale_, rtol=4e-4)
+    assert not np.array_equal(quick.center_, exact.center_)
+
+
+@pytest.mark.parametrize("algorithm", ["exact", "histogram"])
+def test_dead_parcels_are_found_by_either_algorithm(recordings, algorithm):
+    for recording in recordings:
+        recording[:, 3] = 4000.1
+        recording[20:, 7] = 0  # no spread between the quartiles
+    with pytest.warns(DataQualityWarning, match=r"2 parcels have no spread.*\(3, 7\)"):
+        RecordingScaler(algorithm=algorithm).fit(recordings)
+
+
+def test_memory_maps_are_scaled_as_arrays_are(recordings, tmp_path):
+    for index, recording in enumerate(recordings):
+        np.save(tmp_path / f"{index}.npy", recording.astype(np.float16))
+    mapped = [np.load(tmp_path / f"{index}.npy", mmap_mode="r") for index in range(6)]
+    scaler = RecordingScaler().fit(mapped)
+    trusted = RobustScaler().fit(np.concatenate(mapped).astype(np.float64))
+    np.testing.assert_allclose(scaler.center_, trusted.center_, rtol=1e-12)
+    np.testing.assert_allclose(scaler.scale_, trusted.scale_, rtol=1e-12)
 
 
 @pytest.mark.parametrize("method", ["robust", "standard", None])
@@ -164,7 +194,9 @@ def test_set_output_leaves_recordings_a_list(recordings):
     assert all(type(scaled) is np.ndarray for scaled in pipe.fit_transform(recordings))
 
 
-@pytest.mark.parametrize("parameters", [{"method": "minmax"}, {"clip": 0}, {"clip": -1.0}])
+@pytest.mark.parametrize(
+    "parameters", [{"method": "minmax"}, {"clip": 0}, {"clip": -1.0}, {"algorithm": "sketch"}]
+)
 def test_scaler_parameters_are_checked_in_fit(recordings, parameters):
     (name,) = parameters
     with pytest.raises(ValueError, match=f"The '{name}' parameter of RecordingScaler must be"):

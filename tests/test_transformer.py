@@ -288,7 +288,10 @@ def test_groups_that_do_not_fit(recordings):
 @pytest.mark.parametrize("prior", [None, "gaussian"])
 def test_divergence_is_told_and_leaves_nothing_fitted(recordings, prior):
     model = small(prior=prior, lr=1e20, grad_clip=None, max_epochs=5)
-    with pytest.raises(TrainingDivergedError, match="Lower lr or grad_clip"):
+    with (
+        pytest.warns(RuntimeWarning, match="The step is skipped"),
+        pytest.raises(TrainingDivergedError, match="Lower lr or grad_clip"),
+    ):
         model.fit(recordings)
     with pytest.raises(NotFittedError):
         model.transform(recordings)

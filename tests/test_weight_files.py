@@ -17,13 +17,13 @@ import torch
 from safetensors.numpy import load, save
 from safetensors.torch import save as save_tensors
 
+from sklearn_brainlm._durable_files import write_bytes_atomically
 from sklearn_brainlm.exceptions import CheckpointError, UntrustedFileError
 from sklearn_brainlm.weight_files import (
     file_sha256,
     read_json,
     read_safetensors,
     read_torch_file,
-    write_bytes_atomically,
     write_safetensors,
 )
 

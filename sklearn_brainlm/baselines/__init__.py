@@ -11,6 +11,7 @@ The others are imported when first asked for. Those that train a network:
 
 - ``LSTMRegressor``, ``LSTMClassifier``, ``GCNRegressor``, ``GCNClassifier``: labels of recordings.
 - ``LSTMForecaster``, ``NeuralODEForecaster``, ``LatentODEForecaster``: their future.
+- ``MaskedVAE``, ``MaskedGCN``: embeddings of parcels, and of recordings, from what was masked.
 
 Pipelines of scikit-learn and nilearn that predict labels of recordings:
 
@@ -32,6 +33,8 @@ _LAZY_NAMES = {
     "LSTMForecaster": "lstm_forecaster",
     "LSTMRegressor": "lstm",
     "LatentODEForecaster": "latent_ode",
+    "MaskedGCN": "masked_gcn",
+    "MaskedVAE": "vae",
     "NeuralODEForecaster": "neural_ode",
     "connectome_features": "connectome",
     "make_connectome": "connectome",
@@ -49,6 +52,8 @@ __all__ = [
     "LSTMRegressor",
     "LastValueForecaster",
     "LatentODEForecaster",
+    "MaskedGCN",
+    "MaskedVAE",
     "MeanForecaster",
     "NeuralODEForecaster",
     "VARForecaster",

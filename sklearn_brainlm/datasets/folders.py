@@ -9,8 +9,7 @@ from sklearn.utils import Bunch
 from sklearn_brainlm.exceptions import InvalidRecordingError
 
 # No separators and no leading dot: a table must not reach outside its folder.
-_FILE_NAME = re.compile(r"[A-Za-z0-9_\-][A-Za-z0-9_.\-]*\.npy")
-_ATLAS_NAME = re.compile(r"[A-Za-z0-9_\-][A-Za-z0-9_.\-]*")
+_NAME = re.compile(r"[A-Za-z0-9_\-][A-Za-z0-9_.\-]*")
 _COORDINATES = ["x", "y", "z"]
 # Read as text whatever they look like: "007" is a name.
 _TEXT_COLUMNS = ["participant_id", "recording", "label", "sex", "group", "site", "atlas"]
@@ -54,16 +53,8 @@ def load_recordings_folder(path, *, atlas=None):
     objects are refused, because reading them would run code.
     """
     path = Path(path)
-    if not path.is_dir():
-        raise FileNotFoundError(f"{path} is not a folder. Pass the folder of participants.tsv.")
-    participants = _read_participants(path / "participants.tsv", atlas)
-    parcels_file = path / ("parcels.tsv" if atlas is None else f"parcels_{atlas}.tsv")
-    parcels = _read_table(parcels_file, ["index", "label"])
-    if list(parcels["index"]) != list(range(len(parcels))):
-        raise InvalidRecordingError(
-            f"{parcels_file}: column 'index' must count the columns of the recordings, 0 to "
-            f"{len(parcels) - 1} in order. Sort the rows and number them so."
-        )
+    participants, parcels = read_folder_tables(path, atlas=atlas)
+    parcels_file = _parcels_file(path, atlas)
     recordings = [
         _open_recording(path, row, parcels_file, len(parcels))
         for row in participants.to_dict("records")
@@ -76,6 +67,62 @@ def load_recordings_folder(path, *, atlas=None):
         t_r=_read_t_r(participants, path / "participants.tsv"),
         n_parcels=len(parcels),
     )
+
+
+def read_folder_tables(path, *, atlas=None):
+    """Read the tables of a folder of recordings, and none of the recordings.
+
+    Parameters
+    ----------
+    path : path
+        Folder, see :func:`load_recordings_folder`; the recordings may be files of any kind.
+    atlas : str or None, default=None
+        For a folder that holds several atlases, the one to take.
+
+    Returns
+    -------
+    participants : :class:`pandas.DataFrame`
+        One row a recording, whose ``recording`` names a file in this folder and nowhere else.
+    parcels : :class:`pandas.DataFrame`
+        One row a parcel.
+
+    Raises
+    ------
+    FileNotFoundError
+        If the folder or a table is missing.
+    InvalidRecordingError
+        If a table does not say what it should. The message names the file.
+    """
+    path = Path(path)
+    if not path.is_dir():
+        raise FileNotFoundError(f"{path} is not a folder. Pass the folder of participants.tsv.")
+    participants = _read_participants(path / "participants.tsv", atlas)
+    for row in participants.to_dict("records"):
+        _check_file_name(path, row)
+    parcels_file = _parcels_file(path, atlas)
+    parcels = _read_table(parcels_file, ["index", "label"])
+    if list(parcels["index"]) != list(range(len(parcels))):
+        raise InvalidRecordingError(
+            f"{parcels_file}: column 'index' must count the columns of the recordings, 0 to "
+            f"{len(parcels) - 1} in order. Sort the rows and number them so."
+        )
+    return participants, parcels
+
+
+def _parcels_file(path, atlas):
+    """Path of the table of parcels."""
+    return path / ("parcels.tsv" if atlas is None else f"parcels_{atlas}.tsv")
+
+
+def _check_file_name(folder, row):
+    """Refuse a name that could reach outside the folder."""
+    name = row["recording"]
+    if not isinstance(name, str) or not _NAME.fullmatch(name):
+        raise InvalidRecordingError(
+            f"{folder / 'participants.tsv'}: recording {name!r} of {row['participant_id']} is not "
+            "the name of a file in this folder. Use letters, digits, '-', '_' and '.', no "
+            "separators and no leading dot."
+        )
 
 
 def _read_table(file, required):
@@ -119,7 +166,7 @@ def _read_participants(file, atlas):
                 f"{file} lists several atlases. Pass atlas=, one of {names}."
             )
         return participants
-    if not _ATLAS_NAME.fullmatch(atlas):
+    if not _NAME.fullmatch(atlas):
         raise InvalidRecordingError(
             f"atlas={atlas!r} is not a name of letters, digits, '-', '_' and '.'."
         )
@@ -135,11 +182,11 @@ def _read_participants(file, atlas):
 def _open_recording(folder, row, parcels_file, n_parcels):
     """Memory map of the recording of one row, its shape checked against both tables."""
     name = row["recording"]
-    if not isinstance(name, str) or not _FILE_NAME.fullmatch(name):
+    if not name.endswith(".npy"):
         raise InvalidRecordingError(
             f"{folder / 'participants.tsv'}: recording {name!r} of {row['participant_id']} is not "
-            "the name of an .npy file in this folder. Use letters, digits, '-', '_' and '.', no "
-            "separators and no leading dot."
+            "the name of an .npy file. Read other files with sklearn_brainlm.readers, or make a "
+            "store of them."
         )
     file = folder / name
     if not file.is_file():

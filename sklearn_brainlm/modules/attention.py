@@ -100,6 +100,30 @@ class Attention(nn.Module):
         attended = self.out(attended)
         return (attended, attention) if return_attention else attended
 
+    def weigh(self, x, context=None, attn_bias=None):
+        """Compute the attention weights, and nothing else.
+
+        Parameters
+        ----------
+        x : tensor of shape (B, N, D)
+            Tokens that attend.
+        context : tensor of shape (B, M, D), optional
+            Tokens attended to; `x` itself when None.
+        attn_bias : tensor that broadcasts to (B, h, N, M), optional
+            As in :meth:`forward`.
+
+        Returns
+        -------
+        attention : tensor of shape (B, h, N, M)
+            Attention weights.
+        """
+        (q_weight, k_weight, _), (q_bias, k_bias) = self.qkv.weight.chunk(3), (None, None)
+        if self.qkv.bias is not None:
+            q_bias, k_bias, _ = self.qkv.bias.chunk(3)
+        (q,) = self._heads(F.linear(x, q_weight, q_bias), 1)
+        (k,) = self._heads(F.linear(x if context is None else context, k_weight, k_bias), 1)
+        return _attention_weights(q, k, attn_bias)
+
     def _heads(self, projected, n_parts):
         """Split (B, N, n_parts * D) into n_parts tensors of shape (B, h, N, d)."""
         n_windows, n_tokens, _ = projected.shape

@@ -117,6 +117,24 @@ class Block(nn.Module):
             x = self.mlp_norm(x + self.dropout(self.mlp(x)))
         return (x, attention) if return_attention else x
 
+    def weigh(self, x, wanted=slice(None)):
+        """Compute the attention weights of tokens, and nothing else.
+
+        Parameters
+        ----------
+        x : tensor of shape (B, N, D)
+            Tokens, as the block takes them.
+        wanted : slice, default=slice(None)
+            Tokens whose weights are wanted, M of them.
+
+        Returns
+        -------
+        attention : tensor of shape (B, h, M, N)
+            Attention weights.
+        """
+        context = self.attention_norm(x) if self.norm == "pre" else x
+        return self.attention.weigh(context[:, wanted], context)
+
 
 class CrossBlock(nn.Module):
     """Queries attend to a context, never to one another; then the perceptron. Pre-norm.

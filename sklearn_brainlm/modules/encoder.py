@@ -43,7 +43,15 @@ class FullEncoder(nn.ModuleList):
         self.gradient_checkpointing = gradient_checkpointing
 
     def forward(
-        self, cls_token, tokens, ids_keep, n_rows, n_columns, attentions=None, cls_only=False
+        self,
+        cls_token,
+        tokens,
+        ids_keep,
+        n_rows,
+        n_columns,
+        attentions=None,
+        cls_only=False,
+        watch=None,
     ):
         """Encode tokens.
 
@@ -62,6 +70,8 @@ class FullEncoder(nn.ModuleList):
         cls_only : bool, default=False
             Compute nothing but the CLS token in the last block; its attention weights are then
             (B, h, 1, 1 + K).
+        watch : callable, optional
+            Called before each block with the block and its tokens (B, 1 + K, D).
 
         Returns
         -------
@@ -73,6 +83,8 @@ class FullEncoder(nn.ModuleList):
             wanted = None
             if cls_only and number == len(self):
                 wanted = ids_keep.new_zeros(len(tokens), 1)  # the CLS token is the first
+            if watch is not None:
+                watch(block, tokens)
             if attentions is None:
                 tokens = run_block(block, tokens, wanted, checkpointing=self.gradient_checkpointing)
             else:
@@ -122,7 +134,15 @@ class FactorisedEncoder(nn.ModuleList):
         self.register_buffer("parcel_similarity", parcel_similarity, persistent=False)
 
     def forward(
-        self, cls_token, tokens, ids_keep, n_rows, n_columns, attentions=None, cls_only=False
+        self,
+        cls_token,
+        tokens,
+        ids_keep,
+        n_rows,
+        n_columns,
+        attentions=None,
+        cls_only=False,
+        watch=None,
     ):
         """Encode tokens.
 
@@ -140,6 +160,9 @@ class FactorisedEncoder(nn.ModuleList):
             Weights over all pairs of tokens do not exist here.
         cls_only : bool, default=False
             Return nothing but the CLS token; nothing is saved, as it is a mean over columns.
+        watch : callable, optional
+            Called before each block with the block, its tokens (B, 1 + R, C, D), the CLS token
+            being the first row, and the bias of attention over rows (h, 1 + R, 1 + R), or None.
 
         Returns
         -------
@@ -166,6 +189,8 @@ class FactorisedEncoder(nn.ModuleList):
             bias = None
             if self.parcel_similarity is not None:
                 bias = self.slope[number, :, None, None] * self.parcel_similarity
+            if watch is not None:
+                watch(block, grid, bias)
             grid = run_block(block, grid, visible, bias, checkpointing=self.gradient_checkpointing)
         cls_token = grid[:, 0].mean(1, keepdim=True)
         if cls_only:
