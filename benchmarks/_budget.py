@@ -14,6 +14,8 @@ _NO_SETTING = {
     "verbose",
     "weights",
     "n_jobs",
+    "checkpoint_dir",
+    "resume",
 }
 
 

@@ -34,6 +34,11 @@ PAPER_SIZE = {
     **ONE_WINDOW_A_STEP,
 }
 
+# Parameters that do not change what is learned, but where and how it is.
+_ABOUT_THE_RUN = (
+    "random_state", "parcel_coords", "device", "precision", "verbose", "checkpoint_dir", "resume",
+)  # fmt: skip
+
 # Training that changes nothing: the network stays as it was drawn.
 UNTRAINED = {"max_epochs": 1, "lr": 1e-30, "weight_decay": 0.0}
 
@@ -154,7 +159,7 @@ def budget(model):
     if not hasattr(model, "get_params"):
         return ""
     parameters = model.get_params()
-    for name in ("random_state", "parcel_coords", "device", "precision", "verbose"):
+    for name in _ABOUT_THE_RUN:
         parameters.pop(name, None)
     digest = hashlib.sha256(repr(sorted(parameters.items())).encode()).hexdigest()[:8]
     epochs = f"max_epochs={model.max_epochs} " if hasattr(model, "max_epochs") else ""
