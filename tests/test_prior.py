@@ -275,3 +275,19 @@ def test_cross_fit_of_one_group_has_nothing_to_leave_out(scaled):
     assert fold_statistics == []
     assert folds.tolist() == [-1, -1]
     np.testing.assert_array_equal(statistics["covariance"], fit_statistics(scaled[:2]).covariance)
+
+
+@pytest.mark.parametrize("crossing", [0.1, 0.4])
+def test_cross_spectra_that_outgrow_the_spectra_give_numbers(statistics, signals, crossing):
+    """Such systems are not positive definite; training may come by one on the way."""
+    prior = GaussianPrior(vars(statistics))
+    with torch.no_grad():
+        prior.crossing.fill_(crossing)
+        spectrum, cross_spectrum, _ = prior._spectra(prior.statistics, L * C)
+    joint = cross_spectrum.clone()
+    joint.diagonal(dim1=1, dim2=2).add_(spectrum[: joint.shape[1]].T)
+    assert torch.linalg.eigvalsh(joint).min() < 0
+    filled = prior(signals, draw_visible())
+    filled.square().sum().backward()
+    assert torch.isfinite(filled).all()
+    assert all(torch.isfinite(weight.grad).all() for weight in prior.parameters())

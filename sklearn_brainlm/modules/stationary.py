@@ -202,8 +202,10 @@ def _solve(mixing, spectra, ridge, field, patterns, inverses, n_iterations):
     power = (residual * solved).sum()
     for _ in range(n_iterations):
         image = torch.addcmul(mix(_filter(unmix(direction), *spectra)), ridge, direction)
-        # The floor keeps a field of zeros, and a solution to the last digit, from 0 / 0.
-        step = power / (direction * image).sum().clamp_min(1e-20)
+        # The floor keeps a field of zeros, and a solution to the last digit, from 0 / 0. Where
+        # learned cross-spectra outgrow the spectra, a direction may curve down: it is not taken.
+        curvature = (direction * image).sum()
+        step = torch.where(curvature > 0, power / curvature.clamp_min(1e-20), 0.0)
         weights.addcmul_(step, direction)
         residual.addcmul_(step, image, value=-1)
         solved = precondition(residual)
