@@ -13,11 +13,11 @@ requirements := pyproject.toml setup.cfg constraints.txt
 package_files = $(shell find sklearn_brainlm -name '*.py')
 
 # One thread: the sums, and the time limits of the tests, do not depend on the machine.
-test lint test-slow: export OMP_NUM_THREADS = 1
+test lint test-slow doc: export OMP_NUM_THREADS = 1
 # Networks this small gain nothing from a second thread, and wait for it on a busy machine.
 demo: export OMP_NUM_THREADS ?= 1
 
-.PHONY: help demo test test-slow lint clean
+.PHONY: help demo test test-slow lint doc clean
 
 help:
 	@echo "make demo                    the main job on a simulated cohort, with figures"
@@ -25,6 +25,7 @@ help:
 	@echo "make test                    the quick tests, with coverage"
 	@echo "make test-slow               the tests that take longer"
 	@echo "make lint                    style, import contracts, docstrings and their examples"
+	@echo "make doc                     the documentation, into doc/_build/html"
 	@echo "make clean                   remove $(VENV), caches and the results of the demo"
 
 $(bin)/python:
@@ -51,7 +52,11 @@ lint: $(VENV)/.installed-dev
 	"$(bin)/python" -m pytest --doctest-modules sklearn_brainlm \
 		--ignore=sklearn_brainlm/integrations/brainmarks  # needs the suite it is for
 
+doc: $(VENV)/.installed-doc
+	"$(bin)/python" -m sphinx -W -b html doc doc/_build/html
+
 clean:
+	rm -rf doc/_build doc/generated
 	rm -rf "$(VENV)" build dist demo_output htmlcov .coverage .pytest_cache .ruff_cache
 	rm -rf sklearn_brainlm.egg-info
 	find . -name __pycache__ -type d -not -path './.git/*' -prune -exec rm -rf {} +

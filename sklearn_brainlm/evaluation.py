@@ -290,8 +290,8 @@ def compare_forecasters(
     the simple row with the best R2 at that step. It asks whether the trained models differ for
     other people, not whether training again would. The false discovery rate (Benjamini and
     Hochberg) is controlled over all steps of all rows on trial, and apart from them over groups
-    of steps and over the simple rows. Stars are those of the paper: * p < .05, ** p < .01,
-    *** p < .001, corrected, of rows that are better.
+    of steps and over the simple rows. Stars are those of the paper: one for p < .05, two for p
+    < .01, three for p < .001, corrected, of rows that are better.
 
     Examples
     --------
