@@ -11,6 +11,7 @@ import torch
 from sklearn_brainlm._prior import assign_folds, cross_fit
 from sklearn_brainlm.conditioning import adapt_mixing, complete_in_time, visible_patterns
 from sklearn_brainlm.modules import GaussianPrior
+from sklearn_brainlm.modules.prior import _tilted
 from sklearn_brainlm.modules.stationary import Statistics, complete_window
 from sklearn_brainlm.modules.visible import group_timepoints
 from sklearn_brainlm.preprocessing import standardize_recordings
@@ -277,16 +278,31 @@ def test_cross_fit_of_one_group_has_nothing_to_leave_out(scaled):
     np.testing.assert_array_equal(statistics["covariance"], fit_statistics(scaled[:2]).covariance)
 
 
-@pytest.mark.parametrize("crossing", [0.1, 0.4])
-def test_cross_spectra_that_outgrow_the_spectra_give_numbers(statistics, signals, crossing):
-    """Such systems are not positive definite; training may come by one on the way."""
+@pytest.mark.parametrize("crossing", [0.0, 0.1, 0.4])
+def test_cross_spectra_never_outgrow_the_spectra(statistics, signals, crossing):
+    """Whatever is learned: a system that is not positive definite has anything as its solution."""
     prior = GaussianPrior(vars(statistics))
     with torch.no_grad():
         prior.crossing.fill_(crossing)
-        spectrum, cross_spectrum, _ = prior._spectra(prior.statistics, L * C)
+        prior.spectral.normal_(std=0.02, generator=torch.Generator().manual_seed(0))
+        base, tilt, root, _ = prior._spectra(prior.statistics, L * C)
+        spectrum, cross_spectrum = _tilted(*base, tilt, root)
     joint = cross_spectrum.clone()
     joint.diagonal(dim1=1, dim2=2).add_(spectrum[: joint.shape[1]].T)
-    assert torch.linalg.eigvalsh(joint).min() < 0
+    assert torch.linalg.eigvalsh(joint).min() > 0
+    filled = prior(signals, draw_visible())
+    filled.square().sum().backward()
+    assert torch.isfinite(filled).all()
+    assert filled.abs().max() < 5 * signals.abs().max()
+    assert all(torch.isfinite(weight.grad).all() for weight in prior.parameters())
+
+
+def test_a_direction_that_curves_down_is_not_taken(statistics, signals, monkeypatch):
+    """Rounding may still make one: numbers come out, no NaN."""
+    monkeypatch.setattr("sklearn_brainlm.modules.prior.LARGEST_COHERENCE", 1e6)
+    prior = GaussianPrior(vars(statistics))
+    with torch.no_grad():
+        prior.crossing.fill_(0.4)
     filled = prior(signals, draw_visible())
     filled.square().sum().backward()
     assert torch.isfinite(filled).all()

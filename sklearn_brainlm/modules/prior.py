@@ -16,6 +16,8 @@ N_HIDDEN = 32
 # Tables of logarithms wander further than the weights of a network. Stored at this fraction, they
 # are learned with the same learning rate.
 TABLE_SCALE = 30.0
+# Of what coherences of the group are multiplied by: below one, no system loses its definiteness.
+LARGEST_COHERENCE = 0.95
 
 
 class GaussianPrior(nn.Module):
@@ -159,7 +161,7 @@ class GaussianPrior(nn.Module):
         covariance = group.colouring @ group.colouring.T
         return group, covariance, *self._spectra(group, signals.shape[2])
 
-    def _fill(self, group, covariance, spectrum, cross_spectrum, frequency_knots, window, patterns):
+    def _fill(self, group, covariance, base, tilt, root, frequency_knots, window, patterns):
         """Fill one window (T, P)."""
         seen = torch.where(patterns.shown > 0, window, 0)
         n_recorded = patterns.n_recorded
@@ -175,7 +177,7 @@ class GaussianPrior(nn.Module):
             covariance = mixing @ mixing.T
 
         at_the_end = (window, patterns, self.n_iterations)
-        spectra = (spectrum, cross_spectrum)
+        spectra = _tilted(*base, tilt, root)
         if self._is_closed_form():
             inverses = patterns.invert(covariance, ridge[2])
             return complete_window(mixing, *spectra, ridge[2], inverses, *at_the_end)
@@ -186,29 +188,28 @@ class GaussianPrior(nn.Module):
             first = first * patterns.recorded[:, None]
             _, spread = patterns.complete(covariance, inverses, seen)
             in_time = second_moment(first, spread, n_recorded)
-            features = self._spectral_features(group, first, spectrum, frequency_knots)
+            features = self._spectral_features(group, first, spectra[0], frequency_knots)
         part = TABLE_SCALE * self.refinement
         in_time = self._adapt(group, 2, in_time, weight, powers)
         mixing = (1 - part) * mixing + part * in_time
 
         follow = 0.3 * self.spectral_adaptation(torch.cat([features.flatten(), powers]))
-        tilt = self.component_knots @ follow[:-2].view(features.shape) @ frequency_knots.T
-        spectra = (spectrum * torch.exp(tilt), cross_spectrum * torch.exp(follow[-2]))
+        own = self.component_knots @ follow[:-2].view(features.shape) @ frequency_knots.T
+        spectra = _tilted(*base, tilt + own, root * torch.exp(follow[-2] / 2))
         last_ridge = ridge[2] * torch.exp(follow[-1])
         with torch.no_grad():
             inverses = patterns.invert(mixing @ mixing.T, last_ridge)
         return complete_window(mixing, *spectra, last_ridge, inverses, *at_the_end)
 
     def _spectra(self, group, n_timepoints):
-        """Return the learned spectra and cross-spectra of a group, and the frequency knots."""
-        spectrum, cross_spectrum = group.spectra(group.n_fft(n_timepoints))
-        frequency_knots = _hats(spectrum.shape[1], N_FREQUENCY_KNOTS).to(spectrum)
-        tilt = TABLE_SCALE * self.component_knots @ self.spectral @ frequency_knots.T
-        cross_knots = self.component_knots[: cross_spectrum.shape[1]]
+        """Return spectra and cross-spectra of a group, what is learned of both, frequency knots."""
+        base = group.spectra(group.n_fft(n_timepoints))
+        frequency_knots = _hats(base[0].shape[1], N_FREQUENCY_KNOTS).to(base[0])
+        tilt = TABLE_SCALE * self.component_knots @ self.spectral @ frequency_knots.T  # (P, F)
+        cross_knots = self.component_knots[: base[1].shape[1]]
         root = TABLE_SCALE / 2 * cross_knots @ self.crossing @ frequency_knots.T
-        root = torch.exp(root.T)  # (F, K)
-        cross_spectrum = self.cross_gain * root[:, :, None] * cross_spectrum * root[:, None]
-        return spectrum * torch.exp(tilt), cross_spectrum, frequency_knots
+        root = self.cross_gain**0.5 * torch.exp(root.T)  # (F, K)
+        return base, tilt, root, frequency_knots
 
     def _is_closed_form(self):
         """Say whether nothing learned would change a reconstruction; only asked when at rest."""
@@ -252,6 +253,18 @@ class GaussianPrior(nn.Module):
         rows = self.component_knots / self.component_knots.sum(0).clamp_min(1e-6)
         columns = frequency_knots / frequency_knots.sum(0)
         return torch.log(rows.T @ (power / spectrum) @ columns + 1e-2)
+
+
+def _tilted(spectrum, cross_spectrum, tilt, root):
+    """Multiply spectra (P, F) by the exponential of a tilt, cross-spectra (F, K, K) by roots.
+
+    `root` (F, K) multiplies twice, for both components of a pair. Relative to the spectra it is
+    what coherences are multiplied by, and may not come to one: cross-spectra that outgrow the
+    spectra leave a system that is not positive definite, whose solution is anything at all.
+    """
+    largest = LARGEST_COHERENCE**0.5 * torch.exp(tilt[: root.shape[1]].T / 2)
+    root = torch.minimum(root, largest)
+    return spectrum * torch.exp(tilt), root[:, :, None] * cross_spectrum * root[:, None]
 
 
 def _with_likeness(group):
