@@ -1,11 +1,9 @@
 """Recordings against an input contract: what is wrong with them, and how to mend it."""
 
-import sys
-import types
-
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
+from sklearn_brainlm._callable_modules import make_callable
 from sklearn_brainlm._findings import Diagnosis, Finding
 from sklearn_brainlm._parcel_order import find_parcel_order
 from sklearn_brainlm._parcels import is_frame
@@ -270,10 +268,4 @@ def _drop_transposed(recordings, is_width_right):
     return {index: x for index, x in recordings.items() if index not in turned}, [finding]
 
 
-class _CallableModule(types.ModuleType):
-    """Module of one main function: `sklearn_brainlm.doctor` is this module once it is imported."""
-
-    __call__ = staticmethod(doctor)
-
-
-sys.modules[__name__].__class__ = _CallableModule
+make_callable(__name__, doctor)

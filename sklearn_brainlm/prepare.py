@@ -3,8 +3,6 @@
 import hashlib
 import json
 import shutil
-import sys
-import types
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
@@ -12,6 +10,7 @@ from pathlib import Path
 from joblib import Parallel, delayed
 from sklearn.utils import Bunch
 
+from sklearn_brainlm._callable_modules import make_callable
 from sklearn_brainlm._checked_files import read_json
 from sklearn_brainlm._durable_files import write_bytes_atomically
 from sklearn_brainlm._validation import check_t_r
@@ -275,10 +274,4 @@ def _source(work_dir, run, outcome):
     return partial(load_prepared, work_dir / f"{run.name}.npy")
 
 
-class _CallableModule(types.ModuleType):
-    """Module of one function: `sklearn_brainlm.prepare` is this module once it is imported."""
-
-    __call__ = staticmethod(prepare)
-
-
-sys.modules[__name__].__class__ = _CallableModule
+make_callable(__name__, prepare)

@@ -78,6 +78,11 @@ def test_training_from_the_corpus_learns_what_training_from_the_host_does(record
 
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
-def test_a_gpu_is_asked_what_is_free(recordings):
+def test_windows_are_cut_on_a_gpu_that_has_room(recordings, reader):
     assert fits(recordings, "cuda")
-    assert ResidentReader is not None
+    windows = np.array([[0, 0], [1, 1]])
+    signals, _ = ResidentReader(reader, "cuda").read(windows)
+    assert signals.device.type == "cuda"
+    np.testing.assert_allclose(
+        signals.cpu().numpy(), reader.read(windows)[0], rtol=ROUNDING, atol=1e-6
+    )
