@@ -18,6 +18,7 @@ from statistics import median
 
 import numpy as np
 import torch
+from _costs import COLUMNS
 from _plain import embed_brainlm, embed_vitmae
 
 from sklearn_brainlm._official import build_module
@@ -29,10 +30,6 @@ SEED, N_PARCELS, N_TIMEPOINTS = 0, 424, 200
 BATCH_SIZES = (1, 4)
 AIMS = {"13M": 1.25, "111M": 1.1}
 TOLERANCE = 2e-4
-COLUMNS = (
-    "benchmark,dataset,task,method,setting,metric,value,ci_low,ci_high,n_train,n_test,"
-    "cpu_seconds,seed"
-).split(",")
 
 _NO_MASK = {"mask_ratio": 0.0, "num_channels": 3}
 CONFIGS = {

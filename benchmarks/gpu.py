@@ -22,6 +22,7 @@ from statistics import median
 
 import numpy as np
 import torch
+from _costs import COLUMNS
 from _flops import forward_flops
 from skorch.callbacks import Callback
 
@@ -33,10 +34,6 @@ N_PARCELS, N_TIMEPOINTS, MASK_RATIO = 424, 490, 0.75
 EPOCHS, RECORDINGS = 100, 61_038  # of the article
 GEMM_SIZE, N_GEMM = 8192, 20
 WARM_UP = 5  # steps that are not timed
-COLUMNS = (
-    "benchmark,dataset,task,method,setting,metric,value,ci_low,ci_high,n_train,n_test,"
-    "cpu_seconds,seed"
-).split(",")
 # What is trained beside the released form of the 13M model.
 VARIANTS = {
     "13M": {"13M": {}, "13M, cross decoder, a quarter decoded": {

@@ -18,15 +18,12 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from _costs import COLUMNS
 
 from sklearn_brainlm.nets import ReconstructionNet
 
 SEED, N_STEPS, N_WINDOWS, N_PARCELS, N_TIMEPOINTS = 0, 400, 2, 4, 8
 AIM = 0.6
-COLUMNS = (
-    "benchmark,dataset,task,method,setting,metric,value,ci_low,ci_high,n_train,n_test,"
-    "cpu_seconds,seed"
-).split(",")
 
 
 class LinearMap(torch.nn.Module):

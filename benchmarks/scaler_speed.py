@@ -23,6 +23,7 @@ from pathlib import Path
 from statistics import median
 
 import numpy as np
+from _costs import COLUMNS
 from _report import markdown_table
 
 from sklearn_brainlm._quantiles import stream_quantiles
@@ -32,10 +33,6 @@ from sklearn_brainlm.preprocessing import RecordingScaler
 SEED, N_PARCELS, N_TIMEPOINTS = 0, 424, 490
 COLUMN_VALUES = 2**23
 AIMS = {"GB per CPU-second": 0.15, "memory, MB": 100, "error / IQR": 2e-4, "state, MB": 20}
-COLUMNS = (
-    "benchmark,dataset,task,method,setting,metric,value,ci_low,ci_high,n_train,n_test,"
-    "cpu_seconds,seed"
-).split(",")
 
 
 def by_columns(recordings):

@@ -9,7 +9,6 @@ down alike. The result is DIR/step_cost.csv and DIR/step_cost.md.
 
 import argparse
 import copy
-import csv
 import multiprocessing
 import sys
 from concurrent.futures import ProcessPoolExecutor
@@ -18,6 +17,7 @@ from statistics import median
 
 import numpy as np
 import torch
+from _costs import COLUMNS, write_results
 from _steps import (
     CHECKPOINTED,
     CROSS,
@@ -43,11 +43,6 @@ MEMORY_BATCH_SIZES = (1, 2, 3)
 N_TINY_STEPS, N_TINY_ROUNDS = 25, 16
 
 MIN_SHARE, MIN_SPEED_UP = 0.55, 2.5
-
-COLUMNS = (
-    "benchmark,dataset,task,method,setting,metric,value,ci_low,ci_high,n_train,n_test,"
-    "cpu_seconds,seed"
-).split(",")
 
 
 class FixedBatches(list):
@@ -276,14 +271,7 @@ def main(arguments=None):
     memory = measure_memory()
     skorch = measure_skorch()
     rows = make_rows(*measure_steps(options.repeats), skorch, memory)
-    options.output.mkdir(parents=True, exist_ok=True)
-    with open(options.output / "step_cost.csv", "w", newline="") as file:
-        writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
-    report = write_report(rows)
-    (options.output / "step_cost.md").write_text(report)
-    print(report)
+    write_results(options.output, "step_cost", rows, write_report(rows))
 
 
 if __name__ == "__main__":

@@ -11,7 +11,6 @@ DIR/store_memory.csv and DIR/store_memory.md.
 """
 
 import argparse
-import csv
 import json
 import os
 import resource
@@ -25,7 +24,8 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
-from store_speed import COLUMNS, N_PARCELS, N_TIMEPOINTS, SEED, simulate
+from _costs import COLUMNS, write_results
+from store_speed import N_PARCELS, N_TIMEPOINTS, SEED, simulate
 
 from sklearn_brainlm.store import RecordingStore
 from sklearn_brainlm.store_building import build_store
@@ -248,14 +248,7 @@ def main(arguments=None):
         if not options.store:
             shutil.rmtree(path)
     rows = make_rows(measured, limited_by, peak, gigabytes, limit, n_recordings)
-    options.output.mkdir(parents=True, exist_ok=True)
-    with open(options.output / "store_memory.csv", "w", newline="") as file:
-        writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
-    report = write_report(rows)
-    (options.output / "store_memory.md").write_text(report)
-    print(report)
+    write_results(options.output, "store_memory", rows, write_report(rows))
 
 
 if __name__ == "__main__":

@@ -10,7 +10,6 @@ DIR/store_speed.csv and DIR/store_speed.md.
 """
 
 import argparse
-import csv
 import shutil
 import sys
 import tempfile
@@ -20,6 +19,7 @@ from pathlib import Path
 from statistics import median
 
 import numpy as np
+from _costs import COLUMNS, write_results
 
 from sklearn_brainlm._validation import check_recordings
 from sklearn_brainlm.recordings import cut_window
@@ -30,11 +30,6 @@ SEED, N_PARCELS, N_TIMEPOINTS, WINDOW_LENGTH, BATCH_SIZE = 0, 424, 490, 200, 32
 N_WINDOWS = 3200  # of a round and a store
 MEMORY = "list in memory"
 AIMS = {"float32": 5000, "int16": 5000, "float16": 2500}  # windows a CPU-second
-
-COLUMNS = (
-    "benchmark,dataset,task,method,setting,metric,value,ci_low,ci_high,n_train,n_test,"
-    "cpu_seconds,seed"
-).split(",")
 
 
 def simulate(index, n_timepoints=N_TIMEPOINTS, n_parcels=N_PARCELS):
@@ -186,14 +181,7 @@ def main(arguments=None):
     finally:
         shutil.rmtree(stores)
     rows = make_rows(speeds, costs, options.recordings)
-    options.output.mkdir(parents=True, exist_ok=True)
-    with open(options.output / "store_speed.csv", "w", newline="") as file:
-        writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
-    report = write_report(rows)
-    (options.output / "store_speed.md").write_text(report)
-    print(report)
+    write_results(options.output, "store_speed", rows, write_report(rows))
 
 
 if __name__ == "__main__":
