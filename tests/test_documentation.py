@@ -11,6 +11,7 @@ import pytest
 
 import sklearn_brainlm
 import sklearn_brainlm.baselines
+import sklearn_brainlm.plotting
 
 ROOT = Path(__file__).parents[1]
 DOC = ROOT / "doc"
@@ -65,7 +66,9 @@ def _quoted_rows():
             yield source, name, figures.split(", ")
 
 
-@pytest.mark.parametrize("module", [sklearn_brainlm, sklearn_brainlm.baselines])
+@pytest.mark.parametrize(
+    "module", [sklearn_brainlm, sklearn_brainlm.baselines, sklearn_brainlm.plotting]
+)
 def test_the_api_page_lists_every_public_name_once(module):
     assert sorted(_listed(module.__name__)) == sorted(module.__all__)
 
