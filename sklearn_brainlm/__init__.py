@@ -13,6 +13,7 @@ The estimators take a list of them, so that a masker, an embedding and a predict
   ``sklearn_brainlm.baselines``, with the statistics.
 - ``GaussianReconstructor`` fills in masked recordings in closed form: the yardstick.
 - ``doctor`` says what is wrong with recordings, and how to mend it.
+- ``generate_report`` shows a model or a comparison on one HTML page.
 - ``RecordingStore``, ``build_store`` and ``verify_store`` keep recordings on disk that do not fit
   in memory, ``prepare`` makes a store of fMRIPrep's derivatives, ``read_recording`` reads the files
   of others.
@@ -61,6 +62,7 @@ _LAZY_NAMES = {
     "compare": "evaluation",
     "compare_forecasters": "evaluation",
     "doctor": "doctor",
+    "generate_report": "reports",
     "export_arrow": "exports",
     "export_zarr": "exports",
     "format_comparison": "evaluation",
@@ -126,6 +128,7 @@ __all__ = [
     "export_arrow",
     "export_zarr",
     "format_comparison",
+    "generate_report",
     "gradient_times_input",
     "list_recordings",
     "list_weights",

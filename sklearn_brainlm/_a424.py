@@ -185,6 +185,9 @@ def list_folders(data_dir=None):
     """
     from nilearn.datasets import get_data_dirs  # late: a second
 
+    home = os.environ.get("BRAINLM_HOME")
+    if data_dir is None and home:
+        data_dir = home
     roots = [Path(root).expanduser() for root in get_data_dirs(data_dir)]
     nested = [root / "a424" for root in roots]
     return nested if data_dir is None else [*roots, *nested]

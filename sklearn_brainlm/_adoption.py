@@ -143,6 +143,10 @@ class AdoptingEstimator(NetworkEstimator):
         # Statistics of other parcels say nothing about these.
         return given.replace(atlas=None, parcel_names=None, center=None, scale=None)
 
+    def _expected_t_r(self):
+        """Return the repetition time given, or else that of the weights."""
+        return getattr(vars(self).get("contract_"), "t_r", None) if self.t_r is None else self.t_r
+
     def _at_weights_t_r(self, recordings):
         """Bring recordings to the repetition time that the weights expect."""
         if not self._resamples():

@@ -8,16 +8,22 @@ from sklearn.base import BaseEstimator
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
-from sklearn_brainlm._validation import check_parcel_names, check_recordings
+from sklearn_brainlm._parcels import is_frame
+from sklearn_brainlm._reporting import ReportMixin
+from sklearn_brainlm._scales import warn_of_scale
+from sklearn_brainlm._validation import check_parcel_names, check_recordings, check_t_r, describe
 from sklearn_brainlm.batches import WindowReader, nothing, place_windows
+from sklearn_brainlm.exceptions import InvalidRecordingError
 from sklearn_brainlm.grids import TokenGrid
 from sklearn_brainlm.preprocessing import RecordingScaler
 from sklearn_brainlm.recordings import check_lengths
 
 __all__ = ["BaseRecordingEstimator", "draw_seed"]
 
+_T_R_TOLERANCE = 0.01  # headers round: 0.735 s is often 0.74 or 0.7350001
 
-class BaseRecordingEstimator(BaseEstimator):
+
+class BaseRecordingEstimator(ReportMixin, BaseEstimator):
     """Estimator that speaks recordings and sees windows of them.
 
     A subclass has the parameters ``n_parcels``, ``scaler``, ``clip``, ``short``,
@@ -49,6 +55,7 @@ class BaseRecordingEstimator(BaseEstimator):
             ensure_all_finite=ensure_all_finite,
             warn_constant=warn_constant,
         )
+        self._check_t_r(X)
         recordings = self._at_weights_t_r(recordings)
         lengths = [len(recording) for recording in recordings]
         window_length, patch_length = self._setting("window_length"), self._setting("patch_length")
@@ -65,6 +72,27 @@ class BaseRecordingEstimator(BaseEstimator):
     def _setting(self, name):
         """Return a parameter that shapes the model; weights may have settled it."""
         return getattr(self, name)
+
+    def _check_t_r(self, X):
+        """Raise if X says that its repetition time is not the one that is expected."""
+        expected = check_t_r(self._expected_t_r())
+        said = None if is_frame(X) else getattr(X, "t_r", None)  # of a RecordingStore
+        if expected is None or said is None:
+            return
+        said = np.asarray(said, dtype=float)
+        wrong = np.flatnonzero(np.abs(said / expected - 1) > _T_R_TOLERANCE)  # not where unknown
+        if len(wrong):
+            t_r = said[wrong[0]]
+            raise InvalidRecordingError(
+                f"{describe(wrong[0])} has a t_r of {t_r:g} s in its store, as {len(wrong)} of "
+                f"{len(said)} recordings have another than {expected:g} s; {type(self).__name__} "
+                f"expects {expected:g} s, within 1%. Bring them to it with resample_recordings, or "
+                f"set t_r={t_r:g} if all have it."
+            )
+
+    def _expected_t_r(self):
+        """Return the repetition time that recordings should have, None where any will do."""
+        return getattr(self, "t_r", None)
 
     def _at_weights_t_r(self, recordings):
         """Bring recordings to the repetition time that weights expect."""
@@ -109,7 +137,10 @@ class BaseRecordingEstimator(BaseEstimator):
     def _check_fitted_X(self, X):
         """Check X against the input contract learned in fit."""
         check_is_fitted(self)
-        return self._check_X(X, reset=False)
+        recordings = self._check_X(X, reset=False)
+        if getattr(self, "scaler_", None) is not None:
+            warn_of_scale(recordings, self.scaler_.scale_)
+        return recordings
 
 
 def draw_seed(random_state):

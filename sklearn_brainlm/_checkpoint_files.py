@@ -11,7 +11,6 @@ import os
 import re
 import shutil
 import warnings
-from contextlib import suppress
 from pathlib import Path
 
 from sklearn_brainlm._checked_files import check_digest, file_sha256
@@ -20,7 +19,6 @@ from sklearn_brainlm.exceptions import BrainLMError, CheckpointError
 from sklearn_brainlm.weight_files import read_json, read_safetensors, write_safetensors
 
 __all__ = [
-    "check_space",
     "list_checkpoints",
     "name_checkpoint",
     "phase",
@@ -240,43 +238,6 @@ def read_last(paths):
     )
 
 
-def check_space(folder, n_bytes):
-    """Make the folder, and make sure that a checkpoint can be written into it.
-
-    Parameters
-    ----------
-    folder : Path
-        Folder of the checkpoints.
-    n_bytes : int
-        About what a checkpoint takes.
-
-    Raises
-    ------
-    CheckpointError
-        If it cannot; the message says how much there is.
-    """
-    probe = folder / f".tmp-probe-{os.getpid()}"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with open(probe, "wb") as file:
-            if hasattr(os, "posix_fallocate"):  # takes the space without writing it
-                os.posix_fallocate(file.fileno(), 0, n_bytes)
-            else:
-                for start in range(0, n_bytes, 1 << 20):
-                    file.write(bytes(min(1 << 20, n_bytes - start)))
-            file.flush()
-            os.fsync(file.fileno())
-    except OSError as error:
-        raise CheckpointError(
-            f"{folder} cannot take checkpoints: {error.strerror or error}. One of this network "
-            f"takes about {n_bytes / 1e6:.1f} MB; {_free(folder)}. Make room, or give another "
-            "checkpoint_dir that can be written to."
-        ) from error
-    finally:
-        with suppress(OSError):
-            probe.unlink(missing_ok=True)
-
-
 def remove_leftovers(folder):
     """Remove what a process that was killed left behind.
 
@@ -290,11 +251,3 @@ def remove_leftovers(folder):
             shutil.rmtree(path, ignore_errors=True)
         else:
             path.unlink(missing_ok=True)
-
-
-def _free(folder):
-    """Say how much space there is."""
-    for place in (folder, *folder.absolute().parents):
-        with suppress(OSError):
-            return f"{shutil.disk_usage(place).free / 1e6:.1f} MB are free there"
-    return "how much is free there is not known"

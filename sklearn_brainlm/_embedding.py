@@ -31,6 +31,13 @@ class EmbeddingMixin(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
         -------
         embeddings : float32 array of shape (n_recordings, n_features)
             One row a recording.
+
+        Raises
+        ------
+        InvalidRecordingError, InvalidRecordingTypeError
+            If X cannot be used; the message names the recording.
+        OutOfMemoryError
+            If memory is too short for one window at a time.
         """
         if len(getattr(X, "shape", ())) == 2:
             # As a list, so that set_output does not look for one row a timepoint in a DataFrame.

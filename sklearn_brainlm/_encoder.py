@@ -1,6 +1,9 @@
 """How an estimator holds an encoder: a BrainLMTransformer of its own, to train further."""
 
-from sklearn_brainlm._parameters import ARCHITECTURE, INPUT, RUNNING
+from sklearn_brainlm._base import draw_seed
+from sklearn_brainlm._parameters import ARCHITECTURE, CHECKPOINTS, INPUT, RUNNING
+from sklearn_brainlm._run_configuration import begin_run
+from sklearn_brainlm._training_state import resumed_seed
 from sklearn_brainlm.devices import tokens_at_a_time
 from sklearn_brainlm.transformer import BrainLMTransformer
 
@@ -14,6 +17,7 @@ ENCODER = {
     **{name: INPUT[name] for name in _INPUT},
     **{name: ARCHITECTURE[name] for name in _ARCHITECTURE},
     **RUNNING,
+    **CHECKPOINTS,
     "pretrained": ["boolean"],
 }
 
@@ -50,6 +54,10 @@ class EncoderMixin:
                 encoder.feature_names_in_ = self.feature_names_in_
         return recordings
 
+    def _expected_t_r(self):
+        """Return the repetition time given, or else that of the weights."""
+        return self.encoder_._expected_t_r()
+
     def _at_weights_t_r(self, recordings):
         """Bring recordings to the repetition time that the weights expect."""
         return self.encoder_._at_weights_t_r(recordings)
@@ -64,6 +72,15 @@ class EncoderMixin:
     def _grid(self):
         """Layout of the tokens."""
         return self.encoder_._grid
+
+    def _draw_seed(self):
+        """Draw the seed of a training, or take up that of the one that is resumed."""
+        return resumed_seed(self, draw_seed(self.random_state))
+
+    def _begin_run(self, net, **learned_from):
+        """Let the net save checkpoints, if there is a folder for them; weights are described."""
+        has_learned = self.weights is not None and self.pretrained
+        begin_run(self, net, learned_from, has_learned=has_learned)
 
     def _resolve_micro_batch_size(self):
         """Return the number of windows on the device at a time."""

@@ -1,5 +1,6 @@
 """How an encoder is fine-tuned to predict labels of recordings."""
 
+from functools import partial
 from numbers import Integral, Real
 
 import numpy as np
@@ -8,6 +9,7 @@ from sklearn.utils._param_validation import Interval, StrOptions
 
 from sklearn_brainlm._encoder import ENCODER, EncoderMixin
 from sklearn_brainlm._linear_start import solve_classes, solve_targets
+from sklearn_brainlm._memory import infer_in_parts
 from sklearn_brainlm._parameters import INPUT, TRAINING
 from sklearn_brainlm.modules import PredictionNetwork
 from sklearn_brainlm.prediction import NetworkPredictor
@@ -87,12 +89,11 @@ class FinetuningPredictor(EncoderMixin, NetworkPredictor):
 
     def _features(self, net, recordings):
         """Return what the head would see of windows, (n_windows, F), and their recordings."""
-        net._set_training(False)
+        network = net.module_
 
         def compute(inputs):
-            with torch.inference_mode():
-                signals = torch.as_tensor(inputs["signals"], device=self.device_)
-                return net.module_.forward_features(signals).float().cpu().numpy()
+            return network.forward_features(torch.as_tensor(inputs["signals"], device=net.device))
 
-        windows, features = zip(*self._run(compute, recordings), strict=True)
+        found = self._run(partial(infer_in_parts, net, compute), recordings)
+        windows, features = zip(*found, strict=True)
         return np.concatenate(features), np.concatenate(windows)[:, 0]

@@ -7,6 +7,8 @@ import numpy as np
 from sklearn.base import BaseEstimator
 from sklearn.model_selection import GroupKFold
 
+from sklearn_brainlm.exceptions import DataQualityWarning
+
 __all__ = [
     "EACH_IS_A_SUBJECT",
     "check_groups",
@@ -20,6 +22,7 @@ __all__ = [
 
 EACH_IS_A_SUBJECT = "each recording is a subject"
 N_NAMED = 5  # of many names, in a message
+_N_COMPARED = 8  # timepoints; where they are equal, whole recordings are compared
 
 
 def check_groups(groups, n_recordings, name="groups"):
@@ -78,7 +81,7 @@ def check_groups(groups, n_recordings, name="groups"):
 _MISSING = frozenset({"nan", "NaT", "<NA>", ""})
 
 
-def check_subjects(subjects, groups, groups_are_said, n_recordings):
+def check_subjects(subjects, groups, groups_are_said, n_recordings, X=None):
     """Check who each recording is of; the groups are the subjects when nothing else is said.
 
     Parameters
@@ -91,19 +94,41 @@ def check_subjects(subjects, groups, groups_are_said, n_recordings):
         Whether the groups are mere positions.
     n_recordings : int
         Number of recordings.
+    X : list of recordings, RecordingStore or None, default=None
+        The recordings, which may tell otherwise.
 
     Returns
     -------
     codes : int array of shape (n_recordings,)
-        Position of the subject of each recording.
+        Position of the subject of each recording. Copies of one recording are of one subject.
     names : array of str of shape (n_recordings,) or None
         Its name; None when it has none.
+
+    Warns
+    -----
+    DataQualityWarning
+        Recordings of different subjects are copies of each other, or the table of a store lists
+        subjects more than once where each recording was said to be one.
     """
     if subjects is None:
         labels, is_said = groups, groups_are_said
     else:
         labels, is_said = check_groups(subjects, n_recordings, "subjects")
     codes = np.unique(labels, return_inverse=True)[1]
+    if is_said:
+        _warn_of_repeats(getattr(X, "participants", None))
+    found = _find_copies(X) if X is not None and len(X) == n_recordings else ()
+    copies = [pair for pair in found if codes[pair[0]] != codes[pair[1]]]
+    if copies:
+        first, second = copies[0]
+        warnings.warn(
+            f"X[{first}] and X[{second}] hold the same values, and are said to be of two subjects, "
+            f"as are {len(copies) - 1} more; such subjects count as one. Leave one of each out.",
+            DataQualityWarning,
+            stacklevel=3,
+        )
+    for first, second in copies:
+        codes[codes == codes[second]] = codes[first]
     return codes, None if is_said else labels.astype(str)
 
 
@@ -255,6 +280,35 @@ def warn_of_pretraining(results):
                 UserWarning,
                 stacklevel=3,
             )
+
+
+def _warn_of_repeats(participants):
+    """Warn where the table of a store lists subjects more than once."""
+    ids = None if participants is None else participants.get("participant_id")
+    if ids is not None and ids.duplicated().any():
+        first = ids[ids.duplicated()].iloc[0]
+        warnings.warn(
+            f"Each recording was said to be a subject, but the store lists {first} more than once, "
+            f"and {ids.nunique()} subjects in all. Give them as groups: "
+            "store.participants['participant_id'].",
+            DataQualityWarning,
+            stacklevel=4,
+        )
+
+
+def _find_copies(X):
+    """Yield positions of recordings that are equal, the first of them and each other."""
+    if hasattr(X, "columns") or getattr(X, "ndim", 3) == 2:  # one recording
+        return
+    X, seen = list(X) if hasattr(X, "iloc") else X, {}
+    for position in range(len(X)):
+        recording = X[position]
+        if len(getattr(recording, "shape", ())) != 2 or hasattr(recording, "columns"):
+            return  # images and the like
+        begin = np.asarray(recording[:_N_COMPARED])
+        first = seen.setdefault((recording.shape, begin.tobytes()), position)
+        if first != position and np.array_equal(X[first], recording):
+            yield first, position
 
 
 def _positions(part, kept):

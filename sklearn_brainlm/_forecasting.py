@@ -7,7 +7,6 @@ from sklearn.base import _fit_context
 from sklearn.utils import check_consistent_length, column_or_1d
 from sklearn.utils.validation import check_is_fitted
 
-from sklearn_brainlm._base import draw_seed
 from sklearn_brainlm._encoder import EncoderMixin
 from sklearn_brainlm._forecast_batches import ForecastBatches, future_tokens
 from sklearn_brainlm._net_state import NetStateMixin
@@ -62,16 +61,20 @@ class FutureMaskingForecaster(EncoderMixin, NetStateMixin, BaseForecaster):
         InvalidRecordingError, InvalidRecordingTypeError
             If X cannot be used; the message names the recording.
         TrainingDivergedError
-            If the loss is not finite.
+            If the loss is not finite in four steps in a row.
+        OutOfMemoryError
+            If memory is too short for one window at a time.
+        CheckpointError
+            If `checkpoint_dir` cannot be written to, or holds another training.
         """
-        for name in ("net_", "closed_form_", "residuals_"):
+        for name in ("net_", "closed_form_", "residuals_", "history_"):
             vars(self).pop(name, None)
         self.device_ = resolve_device(self.device)
         recordings = self._check_X(X, reset=True)
         self._check_timepoints(recordings, self.horizon)
         groups = np.arange(len(recordings)) if groups is None else column_or_1d(groups)
         check_consistent_length(recordings, groups)
-        seed = draw_seed(self.random_state)
+        seed = self._draw_seed()
         known, self.calibration_indices_ = split_people(groups, self.calibration_fraction, seed)
         train, valid = split_people(groups[known], self.validation_fraction, seed, self.patience)
         self.validation_indices_ = known[valid]
@@ -82,6 +85,15 @@ class FutureMaskingForecaster(EncoderMixin, NetStateMixin, BaseForecaster):
         person = np.unique(groups, return_inverse=True)[1]
         with forked_rng(seed, self.device_):
             net = self._untrained_net().initialize()
+            self._begin_run(
+                net,
+                seed=seed,
+                recordings=recordings,
+                people=person,
+                training_recordings=train,
+                held_out_recordings=valid,
+                calibration_recordings=self.calibration_indices_,
+            )
             batches = [
                 self._batches(recordings, which, person, seed, part == 0)
                 for part, which in enumerate((train, valid))

@@ -16,7 +16,7 @@ from sklearn_brainlm.modules import (
     time_code,
 )
 
-__all__ = ["build_module", "export_arrays", "family_of", "make_network"]
+__all__ = ["build_module", "check_config", "export_arrays", "family_of", "make_network"]
 
 _TARGET_LOSSES = {
     "mse": "squared",

@@ -1,6 +1,7 @@
 """Released configurations: which fields are used, and what they may say."""
 
-from sklearn_brainlm.exceptions import CheckpointError
+from sklearn_brainlm._checked_files import shown
+from sklearn_brainlm.exceptions import CheckpointError, UntrustedFileError
 
 __all__ = ["check_config", "family_of"]
 
@@ -64,6 +65,14 @@ _FIELDS = {
     },
 }
 _NULLABLE = ("conv_kernel_size", "pos_weight")
+# What the released program and transformers write besides, and nothing here depends on.
+_UNUSED = {
+    *("_attn_implementation", "_name_or_path", "architectures", "attention_probs_dropout_prob"),
+    *("dtype", "finetuning_task", "id2label", "initializer_range", "inv_coeff_init_option"),
+    *("label2id", "model_type", "num_labels", "output_attentions", "output_hidden_states"),
+    *("problem_type", "return_dict", "torch_dtype", "transformers_version", "use_cache"),
+}
+_KNOWN = _UNUSED.union(*_FIELDS.values())
 
 
 def family_of(config):
@@ -81,33 +90,38 @@ def family_of(config):
 
     Raises
     ------
-    CheckpointError
+    UntrustedFileError
         If it is none of them, or asks for code of its own.
     """
-    if "auto_map" in config:
-        raise CheckpointError(
+    if "auto_map" in config or "trust_remote_code" in config:
+        raise UntrustedFileError(
             "config.json asks for code from beside the weights (auto_map). Such code is never run "
-            "here, and the released models need none."
+            "here, and the released models need none: remove that field. Known model types are "
+            f"{', '.join(map(repr, _MODEL_TYPES))}."
         )
     model_type, named = config.get("model_type"), config.get("architectures") or []
     if not isinstance(named, list) or not all(isinstance(name, str) for name in named):
-        raise CheckpointError(f"architectures={named!r} in config.json is not a list of names.")
+        raise UntrustedFileError(
+            f"architectures={named!r:.80} in config.json is not a list of names."
+        )
     if not isinstance(model_type, str) or model_type not in _MODEL_TYPES:
-        raise CheckpointError(
-            f"model_type={model_type!r} in config.json is unknown: known are "
-            f"{', '.join(map(repr, _MODEL_TYPES))}."
+        raise UntrustedFileError(
+            f"model_type={model_type!r:.80} in config.json is unknown: known are "
+            f"{', '.join(map(repr, _MODEL_TYPES))}. Give weights of one of these."
         )
     unknown = [name for name in named if name not in _ARCHITECTURES]
     if unknown or len(named) > 1:
-        raise CheckpointError(
-            f"architectures={named} in config.json is unknown: known is one of "
+        raise UntrustedFileError(
+            f"architectures={named!r:.200} in config.json is unknown: known is one of "
             f"{', '.join(_ARCHITECTURES)}."
         )
     if named:
         family = _ARCHITECTURES[named[0]]
         # The released program writes vit_mae into configurations of the other family as well.
         if model_type == "brainlm_mae" and family != "brainlm":
-            raise CheckpointError(f"config.json says {model_type!r} and {named[0]}, which is not.")
+            raise UntrustedFileError(
+                f"config.json says {model_type!r} and {named[0]}, which is not."
+            )
         return family
     if _MODEL_TYPES[model_type] == "vitmae" and "sigmoid_outputs" in config:
         return "vitmae_finetuned"
@@ -130,7 +144,10 @@ def check_config(config):
     Raises
     ------
     CheckpointError
-        If a field is missing, of the wrong type, out of range, or contradicts another one.
+        If a field is missing, unknown, of the wrong type, out of range, or contradicts another
+        one.
+    UntrustedFileError
+        If it is of no released family.
     """
     family = family_of(config)
     config = dict(config)
@@ -140,6 +157,9 @@ def check_config(config):
     if isinstance(config.get("pos_weight"), list) and len(config["pos_weight"]) == 1:
         config["pos_weight"] = config["pos_weight"][0]
     settings, faults = {}, []
+    unknown = sorted(set(config) - _KNOWN)
+    if unknown:
+        faults.append(f"unknown fields {shown(unknown)}, without which it may mean something else")
     for name, (kind, allowed, default) in _FIELDS[family].items():
         value = config.get(name, default)
         if value is _REQUIRED:

@@ -1,12 +1,16 @@
 """Units of recordings against those of an input contract, or against each other."""
 
+import warnings
+
 import numpy as np
 
 from sklearn_brainlm._findings import Finding
+from sklearn_brainlm.exceptions import DataQualityWarning
 
-__all__ = ["find_scale"]
+__all__ = ["find_scale", "warn_of_scale"]
 
 _FACTOR = 30.0  # recordings of one cohort, several scanners included, differ by up to 5
+_LOOKED_AT = 200  # timepoints, where a glance will do
 _OFFSET = 10.0  # spreads of the contract
 _BASELINE = 5.0  # standard deviations between a level and zero that make the level a baseline
 _POOLED_BASELINE = 2.0  # the same of a contract; that of demeaned recordings is 0.1 at most
@@ -49,6 +53,42 @@ def find_scale(cases, contract=None):
         indices = tuple(index for index, _ in affected)
         findings.append(Finding(kind, indices, True, text.format(**values), fix.format(**values)))
     return findings
+
+
+def warn_of_scale(recordings, scale):
+    """Warn of recordings that vary much more than those that their scale was learned from.
+
+    Parameters
+    ----------
+    recordings : list of arrays of shape (n_timepoints, n_parcels)
+        Recordings, in their own units.
+    scale : ndarray of shape (n_parcels,)
+        What each parcel is divided by.
+
+    Warns
+    -----
+    DataQualityWarning
+        If recordings are larger by more than any scanner accounts for. A few hundred timepoints of
+        each are looked at; ``doctor`` looks at all, and for more.
+    """
+    factors = {}
+    for index, recording in enumerate(recordings):
+        some = np.asarray(recording[:: max(1, len(recording) // _LOOKED_AT)])
+        spread = some.std(axis=0, dtype=np.float64)
+        alive = (scale > 0) & (spread > 0)
+        factor = np.median(spread[alive] / scale[alive]) if alive.any() else 0.0
+        if factor > _FACTOR:
+            factors[index] = factor
+    if factors:
+        first, factor = next(iter(factors.items()))
+        warnings.warn(
+            f"{len(factors)} of {len(recordings)} recordings are out of scale: recording {first} "
+            f"varies about {factor:.3g} times as much as those that the scale was learned from. "
+            "What is made of them means little. Bring them to the units of the training; doctor "
+            "says which.",
+            DataQualityWarning,
+            stacklevel=2,
+        )
 
 
 def _compare(vitals, contract):

@@ -1,6 +1,8 @@
 """The steps of an epoch in order, and what one step is."""
 
 import math
+import signal
+import threading
 
 import numpy as np
 import torch
@@ -14,6 +16,8 @@ from sklearn_brainlm.distributed import n_processes
 from sklearn_brainlm.prefetching import prefetch
 
 __all__ = ["StepLoader", "StepSampler", "WindowSteps"]
+
+_DIED = "DataLoader worker (pid"  # how torch begins to say so
 
 
 class StepSampler(Sampler):
@@ -67,6 +71,7 @@ class StepLoader(DataLoader):
 
     def __init__(self, batches, **parameters):
         parameters.setdefault("collate_fn", _as_tensors)
+        self.parameters = parameters
         super().__init__(
             batches, sampler=StepSampler(batches), generator=torch.Generator(), **parameters
         )
@@ -74,7 +79,43 @@ class StepLoader(DataLoader):
     def __iter__(self):
         if torch.device(self.device).type == "cuda":  # which works while the next ones are made
             return prefetch(self.dataset, self.sampler, self.device)
+        if self.num_workers:
+            return self._made_by_workers()
         return super().__iter__()
+
+    def _made_by_workers(self):
+        """Yield the batches that workers make; those of a worker that died are made once more."""
+        steps, n_made, died_at = list(self.sampler), 0, None
+        while n_made < len(steps):
+            try:
+                for batch in self._start_workers(steps[n_made:]):
+                    yield batch
+                    n_made += 1
+            except (ConnectionError, EOFError, RuntimeError) as error:
+                if isinstance(error, RuntimeError) and _DIED not in str(error):
+                    raise
+                if n_made == died_at:
+                    named = ", ".join(map(str, self.dataset.steps[steps[n_made]][:10, 0]))
+                    raise RuntimeError(
+                        f"A process that reads recordings died twice at step {steps[n_made]}, or "
+                        f"at one soon after it; that step reads recordings {named}. Look for a "
+                        "file that is damaged, or give the processes more memory: "
+                        "iterator_train__num_workers=0 reads in this process."
+                    ) from error
+                died_at = n_made
+
+    def _start_workers(self, steps):
+        """Return an iterator over the batches of some steps."""
+        before = signal.getsignal(signal.SIGCHLD)
+        loader = DataLoader(
+            self.dataset, sampler=steps, generator=torch.Generator(), **self.parameters
+        )
+        batches = iter(loader)
+        # torch would raise what becomes of a worker in the midst of a training step. It asks after
+        # its workers in any case while it waits for a batch, where it can be done about.
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGCHLD, before)
+        return batches
 
 
 class WindowSteps:

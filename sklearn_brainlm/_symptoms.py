@@ -6,7 +6,7 @@ import numpy as np
 
 from sklearn_brainlm._findings import Finding
 from sklearn_brainlm._scales import find_scale
-from sklearn_brainlm._values import enumerate_first
+from sklearn_brainlm._values import are_too_many, enumerate_first
 from sklearn_brainlm._vitals import Vitals
 
 __all__ = [
@@ -22,7 +22,6 @@ __all__ = [
 
 _SAME_T_R = 1e-3  # repetition times that differ by less than this part are one
 _PLAUSIBLE = (0.05, 15.0)  # seconds; what is acquired lies between, sparse sampling included
-_MANY_DEAD = 0.1  # part of the parcels
 _SAME = 0.999  # correlation of what are copies; others start alike up to 0.9
 _EDGE = 0.99  # part of the power below the frequency where recordings end
 _UNSEEN = 0.1  # part of the power that one side has where the other has none
@@ -164,12 +163,12 @@ def find_dead_parcels(cases):
         Recordings with a few such parcels, and with many.
     """
     dead = {case.index: np.flatnonzero(case.vitals.dead) for case in cases}
-    shares = {case.index: case.vitals.dead.mean() for case in cases}
+    are_many = {i: are_too_many(len(d), len(cases[0].vitals.dead)) for i, d in dead.items()}
     findings = []
     for is_error in (True, False):
-        whose = tuple(i for i, d in dead.items() if len(d) and (shares[i] > _MANY_DEAD) == is_error)
+        whose = tuple(i for i, d in dead.items() if len(d) and are_many[i] == is_error)
         if whose:
-            worst = max(whose, key=shares.get)
+            worst = max(whose, key=lambda i: len(dead[i]))
             parcels = sorted(set().union(*(dead[i].tolist() for i in whose)))
             text = (
                 f"parcels {enumerate_first(parcels)} are constant, up to {len(dead[worst])} of "

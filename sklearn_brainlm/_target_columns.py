@@ -136,7 +136,8 @@ def logarithm(columns, names, predicted=False):
             )
         raise ValueError(
             f"Negative values in data passed to TargetScaler: {where}, and 'log_minmax' takes "
-            "scores from 0 up. If it is a code for a missing answer, make it NaN."
+            "scores from 0 up (log1p needs y > -1). If it is a code for a missing answer, make it "
+            "NaN."
         )
     return np.log1p(columns)
 

@@ -64,6 +64,7 @@ def collect_state(net, batches, *, n_before, step_of_epoch):
     state = {
         "n_epochs": net.n_epochs_done_,
         "is_finished": net.is_finished_,
+        "start": net.start_,
         "micro_batch_size": net.micro_batch_size,
         "batches_epoch": batches.epoch,
         "epoch": epoch,
@@ -125,6 +126,9 @@ def restore_state(net, batches, state, *, n_before):
     net.n_epochs_done_ = training["n_epochs"]
     net.is_finished_ = training["is_finished"]
     net.micro_batch_size = training["micro_batch_size"]
+    start = training.get("start")  # none in what was saved by former versions
+    if start is not None:
+        net.start_ = start | {"weights": {k: v.numpy() for k, v in start["weights"].items()}}
     net.watch_.load_state_dict(training["watch"])
     for name, callback in net.callbacks_:
         _restore_callback(callback, training["callbacks"].get(name, {}))
@@ -160,12 +164,13 @@ def estimate_bytes(net):
     Returns
     -------
     n_bytes : int
-        With two moments of each parameter, and the best weights where training may stop early.
+        With two moments of each parameter, and the weights to go back to: the best ones where
+        training may stop early, and those of the start where nothing may be better.
     """
     n_state = sum(value.nbytes for value in net.module_.state_dict().values())
     n_parameters = sum(value.nbytes for value in net.module_.parameters())
     stops = any(isinstance(callback, EarlyStopping) for _, callback in net.callbacks_)
-    return (1 + stops) * n_state + 2 * n_parameters + (1 << 20)
+    return (1 + stops + (net.start_ is not None)) * n_state + 2 * n_parameters + (1 << 20)
 
 
 def surroundings(net):

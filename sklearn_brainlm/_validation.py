@@ -56,7 +56,8 @@ def check_recordings(
         Whether values are looked at. Where some are missing, they cannot be yet. Those of a
         RecordingStore were when it was built, and are not read again.
     warn_constant : bool, default=True
-        Whether to warn about parcels that do not vary within a recording.
+        Whether to warn about parcels that do not vary within a recording, and refuse one where
+        they are more than one and more than 5%.
 
     Returns
     -------
@@ -70,8 +71,10 @@ def check_recordings(
         X or a recording is a path, an image, a sparse array, an iterator: nothing to read numbers
         from.
     InvalidRecordingError
-        A recording has the wrong shape, dtype or number of parcels, is too short, is all zero, or
-        holds values that are not finite in float32.
+        A recording has the wrong shape, dtype or number of parcels, is too short, is all zero,
+        has too many constant parcels, or holds values that are not finite in float32.
+    StoreCorruptionError
+        The file of a memory map has been truncated since it was opened.
 
     Warns
     -----

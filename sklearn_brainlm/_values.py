@@ -8,19 +8,26 @@ import warnings
 
 import numpy as np
 
-from sklearn_brainlm.exceptions import DataQualityWarning, InvalidRecordingError
+from sklearn_brainlm.exceptions import (
+    DataQualityWarning,
+    InvalidRecordingError,
+    StoreCorruptionError,
+)
 
 __all__ = [
+    "are_too_many",
     "as_float32",
     "check_values",
     "describe",
     "enumerate_first",
     "find_truncation",
+    "refuse_constant",
     "row_blocks",
 ]
 
 _BLOCK_VALUES = 2**18  # 1 MB of float32: stays in cache between the passes over a block
 _N_NAMED = 5  # recordings or parcels named in a message before "and n more"
+_MAX_CONSTANT = 0.05  # part of the parcels; a single one is never too many
 _SQUARE_MARGIN = 0.2  # no recording of six public cohorts was smoother over parcels by this much
 # A numpy scalar: a Python float would be cast to float16 in comparisons with such recordings
 _FLOAT32_MAX = np.float64(np.finfo(np.float32).max)
@@ -87,12 +94,15 @@ def check_values(recordings, *, warn_constant=True):
     recordings : list of ndarray of shape (n_timepoints, n_parcels)
         Arrays of real numbers.
     warn_constant : bool, default=True
-        Whether to warn about parcels that do not vary within a recording.
+        Whether to warn about parcels that do not vary within a recording, and refuse one where
+        they are many: more than 5% of its parcels, and more than one.
 
     Raises
     ------
     InvalidRecordingError
-        A value is not finite in float32, a recording is all zero, or its file is truncated.
+        A value is not finite in float32, or a recording is all zero or mostly constant.
+    StoreCorruptionError
+        The file of a memory map has been truncated since it was opened.
 
     Warns
     -----
@@ -112,6 +122,8 @@ def check_values(recordings, *, warn_constant=True):
             if recording.shape[0] == recording.shape[1]:
                 _warn_if_transposed(index, recording)
     if warn_constant:
+        for index, parcels in constant.items():
+            refuse_constant(index, recordings[index], parcels)
         _warn_constant(recordings, constant)
 
 
@@ -136,7 +148,7 @@ def _check_mapped(index, recording):
     """Raise if the file behind a memory map is shorter than the map: reading it kills Python."""
     truncated = find_truncation(recording)
     if truncated is not None:
-        raise InvalidRecordingError(
+        raise StoreCorruptionError(
             f"{describe(index, recording)} is truncated: its file has {truncated[0]} bytes, the "
             f"array needs {truncated[1]}. Write the file again."
         )
@@ -208,6 +220,49 @@ def _lag_one(values):
     power = (centred**2).sum(axis=0)
     lagged = (centred[1:] * centred[:-1]).sum(axis=0)
     return np.mean(lagged[power > 0] / power[power > 0]) if (power > 0).any() else 0.0
+
+
+def are_too_many(n_constant, n_parcels):
+    """Say whether a recording with so many constant parcels is refused.
+
+    Parameters
+    ----------
+    n_constant, n_parcels : int
+        Constant parcels, and all.
+
+    Returns
+    -------
+    are_too_many : bool
+        Whether they are more than one, and more than 5%.
+    """
+    return n_constant > max(1, _MAX_CONSTANT * n_parcels)
+
+
+def refuse_constant(index, recording, parcels):
+    """Refuse a recording of which too many parcels are constant.
+
+    Parameters
+    ----------
+    index : int
+        Its position in X.
+    recording : array of shape (n_timepoints, n_parcels)
+        The recording.
+    parcels : array of int
+        Which are constant.
+
+    Raises
+    ------
+    InvalidRecordingError
+        They are more than 5% of all, and more than one.
+    """
+    n_parcels = recording.shape[1]
+    if are_too_many(len(parcels), n_parcels):
+        raise InvalidRecordingError(
+            f"{describe(index, recording)} has {len(parcels)} constant parcels of {n_parcels} "
+            f"({enumerate_first(parcels)}); expected at most {_MAX_CONSTANT:.0%}. A masker returns "
+            "zeros for a parcel without voxels: leave the recording out, or extract it with an "
+            "atlas that its images cover."
+        )
 
 
 def _warn_constant(recordings, constant):

@@ -8,6 +8,7 @@ the model asks for beside them. The second is what the loss and the messages nee
 
 import numpy as np
 
+from sklearn_brainlm._stalls import saying_when_slow
 from sklearn_brainlm._validation import describe
 from sklearn_brainlm.exceptions import InvalidRecordingError
 from sklearn_brainlm.masking import draw_mask
@@ -150,23 +151,22 @@ class WindowReader:
         observed : bool array of shape (B, C * L)
             False where they were filled up.
         """
-        padded, observed = zip(
-            *(
-                self.grid.pad(self.scale(cut_window(self.recordings[i], start, self.window_length)))
-                for i, start in windows
-            ),
-            strict=True,
-        )
+        with saying_when_slow(lambda: f"recordings {', '.join(map(str, windows[:10, 0]))}"):
+            padded, observed = zip(*map(self._read_one, windows), strict=True)
         signals = np.stack([window.T for window in padded])  # (B, P, C * L)
         finite = np.isfinite(signals).all(axis=(1, 2))
         if not finite.all():
             recording, start = windows[~finite][0]
             raise InvalidRecordingError(
                 f"{describe(recording, self.recordings[recording])} has values too large for "
-                f"float32 once scaled, in the window from timepoint {start}. Look for a spike in "
-                "it, or set clip."
+                f"float32 once scaled, from timepoint {start}. Look for a spike in it, or set clip."
             )
         return signals, np.stack(observed)
+
+    def _read_one(self, window):
+        """Cut, scale and pad one window."""
+        cut = cut_window(self.recordings[window[0]], window[1], self.window_length)
+        return self.grid.pad(self.scale(cut))
 
     def whole(self, windows):
         """Read windows of which nothing is masked.

@@ -63,6 +63,11 @@ class Stopping(EarlyStopping):
 
     def on_epoch_end(self, net, **kwargs):
         """Compare the validation loss with the best one so far."""
+        if self.monitor not in net.history[-1]:
+            raise ValueError(
+                f"patience={self.patience} needs labels to validate on, and no recording that was "
+                "held out has one. Give more labels, another random_state, or patience=None."
+            )
         try:
             super().on_epoch_end(net, **kwargs)
         except KeyboardInterrupt:  # what skorch raises here is also what Ctrl-C raises

@@ -1,5 +1,7 @@
 """Model cards: what a person should know before using weights."""
 
+from html import escape
+
 __all__ = ["write_card"]
 
 _UNKNOWN = "unknown: set by whoever publishes"
@@ -18,12 +20,16 @@ def write_card(config):
     card : str
         Markdown.
     """
-    name, fitted = config["class"], config["fitted"]
-    contract = fitted["contract_"]["contract"]
+    name, fitted = escape(config["class"]), config["fitted"]
+    contract = {
+        # Hubs show Markdown as HTML, and these words may come from the weights of somebody else.
+        key: escape(value) if isinstance(value, str) else value
+        for key, value in fitted["contract_"]["contract"].items()
+    }
     t_r = "unknown" if contract["t_r"] is None else f"{contract['t_r']} s"
     coords = "none" if contract["parcel_coords"] is None else "MNI millimetres, in the weights"
     atlas = "" if contract["atlas"] is None else f" of {contract['atlas']}"
-    bound = ", ".join(contract["atlas_bound"]) or "no part, other parcels can be given"
+    bound = ", ".join(map(escape, contract["atlas_bound"])) or "no part, other parcels can be given"
     last = (fitted["history_"] or [{}])[-1]
     losses = ", ".join(
         f"{key} {last[key]:.4g}" for key in ("train_loss", "valid_loss") if last.get(key)

@@ -15,7 +15,6 @@ from skorch.callbacks import Callback
 
 from sklearn_brainlm._changes import list_changes
 from sklearn_brainlm._checkpoint_files import (
-    check_space,
     list_checkpoints,
     name_checkpoint,
     read_last,
@@ -23,6 +22,7 @@ from sklearn_brainlm._checkpoint_files import (
     remove_leftovers,
     write_checkpoint,
 )
+from sklearn_brainlm._checkpoint_room import check_space, describe_room
 from sklearn_brainlm._exchanges import check_same, in_first
 from sklearn_brainlm._training_state import (
     collect_state,
@@ -39,6 +39,7 @@ from sklearn_brainlm.storage.lock import StoreLock, StoreLockedError
 __all__ = ["Checkpoint"]
 
 _MAX_FAILURES = 2  # saves in a row that fail before training stops
+_TAKEN = "Another training has its checkpoints there: {}"
 
 
 class Checkpoint(Callback):
@@ -78,6 +79,9 @@ class Checkpoint(Callback):
     SIGTERM, SIGUSR1 and Ctrl-C are followed when the step is done and a checkpoint is saved: as
     SystemExit with code 143 or 138, and as KeyboardInterrupt. A save that fails, as on a full disk,
     is a warning, the second one in a row an error; former checkpoints stay whole.
+
+    A folder is that of one training at a time. That of a training that died is taken over: at once,
+    or after a minute without a sign of life when it ran on another machine.
 
     Examples
     --------
@@ -199,7 +203,7 @@ class Checkpoint(Callback):
         try:
             self.lock_.__enter__()
         except StoreLockedError as error:
-            raise CheckpointError(f"Another training has its checkpoints there: {error}") from None
+            raise CheckpointError(_TAKEN.format(error)) from None
         try:
             remove_leftovers(self.folder_)
             return self._find()
@@ -210,7 +214,14 @@ class Checkpoint(Callback):
     def _let_go(self):
         """Let others write into the folder."""
         if self.is_writing_:
-            self.lock_.__exit__()
+            self.lock_.release()
+
+    def _check_lock(self):
+        """Make sure that no other training has taken the folder over."""
+        try:
+            self.lock_.check()
+        except StoreLockedError as error:
+            raise CheckpointError(_TAKEN.format(error)) from None
 
     def _follow_signal(self, net, stage=""):
         """Save and do what a signal asked for."""
@@ -235,12 +246,13 @@ class Checkpoint(Callback):
         state |= {"step": self.step_, "configuration": self.configuration}
         loss = net.history[-1].get("valid_loss", math.nan) if stage else math.nan
         loss = float(loss) if math.isfinite(loss) else None
+        self._check_lock()
         notes = {"step": self.step_, "valid_loss": loss, "surroundings": self.surroundings_}
         try:
             write_checkpoint(path, parts, state, notes)
             self.n_failures_ = 0
         except OSError as error:
-            self._note_failure(error, must)
+            self._note_failure(net, error, must)
             return
         finally:
             self.saved_at_ = time.monotonic()
@@ -248,18 +260,18 @@ class Checkpoint(Callback):
             self.losses_[path] = loss
         self._prune()
 
-    def _note_failure(self, error, must):
+    def _note_failure(self, net, error, must):
         """Warn of a save that failed, or raise after several in a row."""
         self.n_failures_ += 1
         text = f"The checkpoint of step {self.step_} could not be saved: {error}."
         if must and self.n_failures_ >= _MAX_FAILURES:
             raise CheckpointError(
-                f"{text} Neither could the one before. Make room in {self.folder_}, or mend the "
-                "disk, and fit again with resume=True: former checkpoints are whole."
+                f"{text} Nor could the one before. "
+                f"{describe_room(self.folder_, estimate_bytes(net))} Make room in {self.folder_}, "
+                "or mend the disk, and fit again with resume=True: former checkpoints are whole."
             ) from error
         warnings.warn(
-            f"{text} Training goes on, and former checkpoints are whole. Make room in "
-            f"{self.folder_}: it stops when the next one fails too.",
+            f"{text} Training goes on until the next one fails too. Make room in {self.folder_}.",
             RuntimeWarning,
             stacklevel=2,
         )

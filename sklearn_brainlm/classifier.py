@@ -56,7 +56,10 @@ class BrainLMClassifier(ClassifyingMixin, FinetuningPredictor):
         trains to the end.
     class_weight : dict, "balanced" or None, default=None
         What each class counts for.
-    device, precision, net_params, random_state, verbose : optional
+    device, precision, checkpoint_dir, resume : optional
+        As in :class:`BrainLMTransformer`. Each ``fit`` needs a folder of its own: cross-validation,
+        which fits several times, takes none.
+    net_params, random_state, verbose : optional
         As in :class:`BrainLMTransformer`.
 
     Attributes
@@ -146,6 +149,8 @@ class BrainLMClassifier(ClassifyingMixin, FinetuningPredictor):
         class_weight=None,
         device="auto",
         precision="auto",
+        checkpoint_dir=None,
+        resume=False,
         net_params=None,
         random_state=None,
         verbose=0,
@@ -186,6 +191,8 @@ class BrainLMClassifier(ClassifyingMixin, FinetuningPredictor):
         self.class_weight = class_weight
         self.device = device
         self.precision = precision
+        self.checkpoint_dir = checkpoint_dir
+        self.resume = resume
         self.net_params = net_params
         self.random_state = random_state
         self.verbose = verbose

@@ -199,7 +199,12 @@ def _factor(covariance, shown, ridge):
     """Return the lower Cholesky factor of the covariance of the visible parcels plus a ridge."""
     block = covariance[np.ix_(shown, shown)]
     block[np.diag_indices_from(block)] += ridge
-    return linalg.cholesky(block, lower=True, check_finite=False, overwrite_a=True)
+    try:
+        return linalg.cholesky(block, lower=True, check_finite=False)
+    except linalg.LinAlgError:
+        # A window far out of scale: its covariance in single precision drowns the ridge.
+        block[np.diag_indices_from(block)] += 4 * np.finfo(block.dtype).eps * np.trace(block)
+        return linalg.cholesky(block, lower=True, check_finite=False, overwrite_a=True)
 
 
 def _inverse(covariance, shown, ridge):

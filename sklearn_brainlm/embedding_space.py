@@ -84,6 +84,9 @@ def project_embeddings(embeddings, method="pca", *, n_components=2, random_state
     Figure 5 of the article shows embeddings in a plane by UMAP. What is seen there depends on the
     method and its seed: :func:`neighbor_purity` measures in all dimensions.
 
+    The plane is learned from all embeddings it is given, test people too, so nothing may be chosen
+    or scored by points in it. For that, fit a projection on the training side, in a pipeline.
+
     Examples
     --------
     >>> embeddings = np.random.default_rng(0).standard_normal((20, 8))

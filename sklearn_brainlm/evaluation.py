@@ -175,7 +175,7 @@ def compare(
     y, known = check_y(y)
     n = len(y)
     groups, are_positions = check_groups(groups, n)
-    subjects, names = check_subjects(subjects, groups, are_positions, n)
+    subjects, names = check_subjects(subjects, groups, are_positions, n, X)
     seed, strata = draw_seed(random_state), None
     if protocol == "folds":
         task = choose_task(estimators, y[known])
@@ -312,7 +312,7 @@ def compare_forecasters(
     X = as_list(X, len(X))
     n = len(X)
     groups, are_positions = check_groups(groups, n)
-    subjects, names = check_subjects(subjects, groups, are_positions, n)
+    subjects, names = check_subjects(subjects, groups, are_positions, n, X)
     rows = {name: (estimator, X) for name, estimator in estimators.items()}
     candidates, simple = choose_simple(baseline, list(rows))
     folds = make_folds(cv, np.zeros(n), groups, subjects)

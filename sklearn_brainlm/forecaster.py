@@ -52,7 +52,10 @@ class BrainLMForecaster(ConformalMixin, FutureMaskingForecaster):
         Epochs without a better validation loss before training stops with the best weights.
     calibration_fraction : float, default=0.0
         Part of the recordings that nothing is learned from, to calibrate `predict_interval`.
-    device, precision, net_params, random_state, verbose : optional
+    device, precision, checkpoint_dir, resume : optional
+        As in :class:`BrainLMTransformer`. Each ``fit`` needs a folder of its own: cross-validation,
+        which fits several times, takes none.
+    net_params, random_state, verbose : optional
         As in :class:`BrainLMTransformer`.
 
     Attributes
@@ -148,6 +151,8 @@ class BrainLMForecaster(ConformalMixin, FutureMaskingForecaster):
         calibration_fraction=0.0,
         device="auto",
         precision="auto",
+        checkpoint_dir=None,
+        resume=False,
         net_params=None,
         random_state=None,
         verbose=0,
@@ -185,6 +190,8 @@ class BrainLMForecaster(ConformalMixin, FutureMaskingForecaster):
         self.calibration_fraction = calibration_fraction
         self.device = device
         self.precision = precision
+        self.checkpoint_dir = checkpoint_dir
+        self.resume = resume
         self.net_params = net_params
         self.random_state = random_state
         self.verbose = verbose

@@ -19,7 +19,7 @@ from sklearn_brainlm._checked_files import file_sha256
 from sklearn_brainlm._durable_files import replaced
 from sklearn_brainlm.exceptions import CheckpointError
 
-__all__ = ["download", "fetch"]
+__all__ = ["DownloadError", "download", "fetch"]
 
 _WAIT_S = 1.0  # before the second attempt; twice as long before each one after it
 _STEP = 1 << 20  # bytes
@@ -27,6 +27,10 @@ _MAX_BYTES = 1 << 30  # where the server does not say how much will come
 _NETWORK = (urllib.error.URLError, ConnectionError, TimeoutError, HTTPException, ssl.SSLError)
 _REPOSITORY = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.\-]*/[A-Za-z0-9_][A-Za-z0-9_.\-]*")
 _TRUE = {"1", "ON", "TRUE", "YES"}  # what the hub client takes for yes
+
+
+class DownloadError(CheckpointError, ConnectionError):
+    """A file is not in the cache, and the network does not give it: the file is not to blame."""
 
 
 def fetch(
@@ -64,12 +68,17 @@ def fetch(
     ------
     CheckpointError
         If a file cannot be had, or is not the one that its SHA-256 says after a second download.
+    DownloadError
+        If it is not in the cache, and the network is off or fails; also a ConnectionError.
+    PermissionError
+        If the cache cannot be written to.
     ValueError
         If a name is none that the hub has, or leads out of the repository.
 
     Notes
     -----
-    With ``HF_HUB_OFFLINE=1`` in the environment only the cache is looked at.
+    With ``HF_HUB_OFFLINE=1`` in the environment only the cache is looked at. The cache is that of
+    the hub's client (``HF_HOME``, ``HF_HUB_CACHE``), or in ``BRAINLM_HOME`` where that is set.
     """
     filenames = [filenames] if isinstance(filenames, str) else list(filenames)
     if isinstance(sha256, str):
@@ -77,9 +86,7 @@ def fetch(
     _check_names(repo_id, subfolder, filenames)
     for expected in (sha256 or {}).values():
         _check_is_sha256(expected)
-    from huggingface_hub import constants  # late: half a second, and only for downloads
-
-    cache = Path(constants.HF_HUB_CACHE) / f"models--{repo_id.replace('/', '--')}"
+    cache = _cache() / f"models--{repo_id.replace('/', '--')}"
     first = not (cache / "snapshots").exists()
     where = {"repo_id": repo_id, "subfolder": subfolder, "revision": revision, "endpoint": endpoint}
     for name in filenames:
@@ -166,7 +173,8 @@ def download(url, path, *, sha256, timeout=30, retries=3):
 def _receive(url, file, timeout):
     """Write what a server sends to a file, and check that it is all; return its SHA-256."""
     sha, received = hashlib.sha256(), 0
-    with urllib.request.urlopen(url, timeout=timeout) as response:
+    # It is http or https: download has looked.
+    with urllib.request.urlopen(url, timeout=timeout) as response:  # noqa: S310
         announced = response.headers.get("Content-Length")
         while content := response.read(_STEP):
             sha.update(content)
@@ -235,14 +243,18 @@ def _get(wanted, force):
     if wanted["revision"] is not None:
         what += f" (revision {wanted['revision']})"
     try:
-        return Path(hf_hub_download(**wanted, force_download=force, local_files_only=offline))
+        how = {"force_download": force, "local_files_only": offline, "cache_dir": _cache()}
+        return Path(hf_hub_download(**wanted, **how))
     except errors.LocalEntryNotFoundError as error:
-        raise CheckpointError(
-            f"{what} is not in the cache, and HF_HUB_OFFLINE is set. Unset it once to download "
-            "the file, or pass a folder that holds it."
+        folder = f" --subfolder {wanted['subfolder']}" if wanted["subfolder"] else ""
+        where = f"`sklearn-brainlm weights download {wanted['repo_id']}{folder}`"
+        raise DownloadError(
+            f"{what} is not in the cache, and HF_HUB_OFFLINE is set. Unset it once and run {where} "
+            "where there is a network, or pass a folder that holds the file."
             if offline
             else f"{what} is not in the cache, and the hub cannot be reached. Check the "
-            "connection, or pass a folder that holds the file."
+            f"connection, run {where} where there is one and HF_HUB_OFFLINE=1 here, or pass a "
+            "folder that holds the file."
         ) from error
     except errors.RepositoryNotFoundError as error:
         raise CheckpointError(
@@ -255,8 +267,26 @@ def _get(wanted, force):
         raise CheckpointError(f"{what} does not exist: there is no such file.") from error
     except errors.HFValidationError as error:
         raise ValueError(f"{what} is no valid name: {error}") from error
+    except PermissionError as error:
+        with suppress(errors.LocalEntryNotFoundError):  # a cache that others fill
+            return Path(hf_hub_download(**wanted, local_files_only=True, cache_dir=_cache()))
+        raise PermissionError(
+            f"{what} cannot be kept in {_cache()}: {error.strerror}. Set BRAINLM_HOME to a folder "
+            "that can be written to, as homes on clusters often cannot."
+        ) from error
     except Exception as error:  # whatever the client and its transport raise
-        raise CheckpointError(f"{what} could not be downloaded: {error}. Try again.") from error
+        raise DownloadError(
+            f"{what} could not be downloaded: {error}. Try again; where there is no network, pass "
+            "a folder that holds the file, or fill the cache elsewhere and set HF_HUB_OFFLINE=1."
+        ) from error
+
+
+def _cache():
+    """Return the folder of the cache: in BRAINLM_HOME, or where the client of the hub has it."""
+    from huggingface_hub import constants  # late: half a second, and only for downloads
+
+    home = os.environ.get("BRAINLM_HOME")
+    return Path(home).expanduser() / "hub" if home else Path(constants.HF_HUB_CACHE)
 
 
 def _is_offline():

@@ -1,5 +1,7 @@
 """Labels of recordings: as numbers for a network, and beside the windows of a batch."""
 
+import warnings
+
 import numpy as np
 from sklearn.preprocessing import LabelEncoder
 from sklearn.utils import assert_all_finite
@@ -7,7 +9,9 @@ from sklearn.utils.class_weight import compute_class_weight
 from sklearn.utils.multiclass import check_classification_targets, type_of_target
 from sklearn.utils.validation import check_array
 
+from sklearn_brainlm._target_columns import as_column
 from sklearn_brainlm.batches import DrawnBatches
+from sklearn_brainlm.exceptions import DataQualityWarning
 
 __all__ = ["ClassLabels", "LabelledBatches", "TargetLabels"]
 
@@ -40,6 +44,11 @@ class TargetLabels:
     ValueError
         If there are strings or infinities in y, or a target without a label to learn from.
 
+    Warns
+    -----
+    DataQualityWarning
+        If a target is constant.
+
     Examples
     --------
     >>> labels = TargetLabels([20.0, 40.0, np.nan], trained=np.array([0, 1]))
@@ -50,6 +59,7 @@ class TargetLabels:
     """
 
     def __init__(self, y, trained):
+        y, _ = as_column(y, "y", allowed=False)
         y = check_array(
             y, ensure_2d=False, dtype=np.float64, ensure_all_finite="allow-nan", input_name="y"
         )
@@ -66,6 +76,13 @@ class TargetLabels:
             )
         self.center = np.nanmean(columns[trained], axis=0)
         sd = np.nanstd(columns[trained], axis=0)
+        for column in np.flatnonzero((sd == 0) & (known[trained].sum(axis=0) > 1)):
+            warnings.warn(
+                f"y is constant in column {column} of the {len(trained)} recordings to learn from, "
+                f"{self.center[column]:g} in all: there is nothing to learn. Leave the target out.",
+                DataQualityWarning,
+                stacklevel=5,
+            )
         self.scale = np.where(sd > 0, sd, 1.0)
         self.values = (columns - self.center) / self.scale
         self.n_outputs = columns.shape[1]

@@ -1,8 +1,8 @@
 """What the training loop minimises: reconstruction of masked patches, or prediction of labels."""
 
-import torch
 from skorch.utils import to_tensor
 
+from sklearn_brainlm._memory import infer_in_parts
 from sklearn_brainlm.modules.prediction import label_loss
 from sklearn_brainlm.training import WindowNet
 
@@ -22,6 +22,7 @@ class ReconstructionNet(WindowNet):
 
     Examples
     --------
+    >>> import torch
     >>> from sklearn_brainlm.nets import ReconstructionNet
     >>> net = ReconstructionNet(torch.nn.Linear, module__in_features=2, module__out_features=1)
     >>> net.grad_clip
@@ -52,11 +53,12 @@ class ReconstructionNet(WindowNet):
         latent : float32 array of shape (B, 1 + K, D), or (B, 1, D)
             The CLS embedding, then one embedding a visible token.
         """
-        self._set_training(False)
-        with torch.inference_mode():
-            signals, ids_keep = self._tensors(signals, ids_keep)
-            latent = self.module_.forward_encoder(signals, ids_keep, cls_only=cls_only)
-        return latent.cpu().numpy()
+
+        def compute(inputs):
+            tensors = self._tensors(inputs["signals"], inputs["ids_keep"])
+            return self.module_.forward_encoder(*tensors, cls_only=cls_only)
+
+        return infer_in_parts(self, compute, {"signals": signals, "ids_keep": ids_keep})
 
     def fill(self, inputs):
         """Predict the masked patches of windows and put them in their places.
@@ -71,15 +73,15 @@ class ReconstructionNet(WindowNet):
         filled : float32 array of shape (B, P, T)
             The signals, with predictions in the place of the masked tokens.
         """
-        self._set_training(False)
-        with torch.inference_mode():
+
+        def compute(inputs):
             predicted = self.infer(inputs)  # (B, M, parcels_per_patch * L)
             signals, ids_mask = self._tensors(inputs["signals"], inputs["ids_mask"])
-            module = self.module_
-            tokens = module.patchify(signals)  # (B, N, parcels_per_patch * L)
+            tokens = self.module_.patchify(signals)  # (B, N, parcels_per_patch * L)
             tokens = tokens.scatter(1, ids_mask[..., None].expand_as(predicted), predicted)
-            filled = module.unpatchify(tokens, *signals.shape[1:])
-        return filled.cpu().numpy()
+            return self.module_.unpatchify(tokens, *signals.shape[1:])
+
+        return infer_in_parts(self, compute, inputs)
 
 
 class PredictionNet(WindowNet):
@@ -104,6 +106,7 @@ class PredictionNet(WindowNet):
 
     Examples
     --------
+    >>> import torch
     >>> from sklearn_brainlm.nets import PredictionNet
     >>> PredictionNet(torch.nn.Identity, layer_decay=0.75).layer_decay
     0.75
@@ -150,7 +153,6 @@ class PredictionNet(WindowNet):
         outputs : float32 array of shape (B, n_outputs)
             Outputs.
         """
-        self._set_training(False)
-        with torch.inference_mode():
-            outputs = self.infer(to_tensor(inputs, self.device))
-        return outputs.float().cpu().numpy()
+        return infer_in_parts(
+            self, lambda inputs: self.infer(to_tensor(inputs, self.device)), inputs
+        )

@@ -14,9 +14,10 @@ from sklearn.utils.validation import check_is_fitted
 from sklearn_brainlm._versions import package_versions
 from sklearn_brainlm.cards import write_card
 from sklearn_brainlm.contract import InputContract
-from sklearn_brainlm.exceptions import CheckpointError
+from sklearn_brainlm.exceptions import BrainLMError, CheckpointError
 from sklearn_brainlm.preprocessing import RecordingScaler
-from sklearn_brainlm.weight_folders import FORMAT, read_weights, save_weights
+from sklearn_brainlm.weight_files import file_sha256
+from sklearn_brainlm.weight_folders import DOES_NOT_FIT, FORMAT, read_weights, save_weights
 from sklearn_brainlm.weights import load_weights, locate_weights
 
 __all__ = ["PersistenceMixin", "from_folder", "read_once", "to_folder"]
@@ -179,7 +180,9 @@ def from_folder(cls, path, **parameters):
         estimator = _decode_estimator(cls, config, arrays, parameters)
         estimator.weights_sha256_ = config["sha256"]
         return estimator
-    except (AttributeError, KeyError, RuntimeError, TypeError) as error:
+    except BrainLMError:
+        raise
+    except DOES_NOT_FIT as error:
         raise CheckpointError(f"{path} does not fit together: {error}") from error
 
 
@@ -206,8 +209,12 @@ def read_once(cls, source, device, parcel_coords=None):
     stamps = ()
     if path.exists():
         files = sorted(path.iterdir()) if path.is_dir() else [path]
-        # Folders are written anew: what was read is good while the files are.
-        stamps = tuple((f.name, f.stat().st_size, f.stat().st_mtime_ns) for f in files)
+        # Folders are written anew: what was read is good while the files are. Clocks jump, so
+        # config.json, which vouches for the arrays of our own weights, counts by what it says.
+        found = [(f, f.stat()) for f in files]
+        stamps = tuple((f.name, s.st_size, s.st_mtime_ns, s.st_ino) for f, s in found)
+        beside = (path if path.is_dir() else path.parent) / "config.json"
+        stamps += (file_sha256(beside),) if beside.is_file() else ()
         source = str(path.resolve())
     coords = None
     if parcel_coords is not None:

@@ -26,7 +26,8 @@ class NetworkPredictor(NetStateMixin, BaseRecordingEstimator):
     The prediction of a recording is the mean of those of its windows. A subclass has the parameters
     in ``_parameters.INPUT`` that are about windows, those of ``TRAINING`` and ``RUNNING`` that are
     not about masks, ``_build_module(n_outputs)``, which returns the class of its network and its
-    parameters, and one of the mixins below.
+    parameters, and one of the mixins below. One that has checkpoints says so in ``_draw_seed()``
+    and ``_begin_run()``.
 
     Examples
     --------
@@ -62,20 +63,25 @@ class NetworkPredictor(NetStateMixin, BaseRecordingEstimator):
         ValueError
             If y cannot be used, or does not fit X.
         TrainingDivergedError
-            If the loss is not finite.
+            If the loss is not finite in four steps in a row.
+        OutOfMemoryError
+            If memory is too short for one window at a time.
+        CheckpointError
+            If there is a `checkpoint_dir`, and it cannot be written to, or holds another training.
         """
         if y is None:
             raise ValueError(
                 f"{type(self).__name__} requires y to be passed, but the target y is None."
             )
-        vars(self).pop("net_", None)
+        for name in ("net_", "history_"):
+            vars(self).pop(name, None)
         self.device_ = resolve_device(self.device)
         recordings = self._check_X(X, reset=True)
         check_consistent_length(recordings, y)
         groups = np.arange(len(recordings)) if groups is None else column_or_1d(groups)
         check_consistent_length(recordings, groups)
         weight = _check_sample_weight(sample_weight, np.empty((len(recordings), 1)))
-        seed = draw_seed(self.random_state)
+        seed = self._draw_seed()
         train, valid = split_people(groups, self.validation_fraction, seed, self.patience)
         labels = self._encode(y, train[weight[train] > 0])
         labels.weight = labels.weight * weight
@@ -85,6 +91,15 @@ class NetworkPredictor(NetStateMixin, BaseRecordingEstimator):
         self.n_outputs_ = labels.n_outputs
         with forked_rng(seed, self.device_):
             net = self._untrained_net().initialize()
+            self._begin_run(
+                net,
+                seed=seed,
+                recordings=recordings,
+                y=np.asarray(y),
+                sample_weight=weight,
+                training_recordings=train,
+                held_out_recordings=valid,
+            )
             self._start(net, recordings, train, labels)
             batches = [self._batches(recordings, part, labels, seed) for part in (train, valid)]
             self.best_epoch_ = 0
@@ -99,6 +114,13 @@ class NetworkPredictor(NetStateMixin, BaseRecordingEstimator):
         tags = super().__sklearn_tags__()
         tags.target_tags.required = True
         return tags
+
+    def _draw_seed(self):
+        """Draw the seed of a training."""
+        return draw_seed(self.random_state)
+
+    def _begin_run(self, net, **learned_from):
+        """Let a net save checkpoints, where there are parameters that say where."""
 
     def _start(self, net, recordings, train, labels):
         """Prepare a network that was just drawn for training."""

@@ -34,6 +34,7 @@ _STATISTICS = {
     None: zero_and_one,
 }
 _CLIPPED_FRACTION = 0.01  # a recording with more values than this clipped is not on the scale
+_SPIKE = 100  # times the clip; no signal of a brain reaches there
 
 
 class RecordingScaler(
@@ -166,7 +167,7 @@ class RecordingScaler(
         check_parcel_names(X, getattr(self, "feature_names_in_", None))
         scaled = [self.scale_window(recording) for recording in recordings]
         if self.clip is not None:
-            _warn_clipped(recordings, scaled, self.clip)
+            self._warn_clipped(recordings, scaled)
         for index, (recording, values) in enumerate(zip(recordings, scaled, strict=True)):
             if not np.isfinite(values).all():
                 raise InvalidRecordingError(
@@ -238,6 +239,34 @@ class RecordingScaler(
         name = type(self).__name__
         return check_recordings(X, estimator_name=name, n_parcels=n_parcels, warn_constant=False)
 
+    def _warn_clipped(self, recordings, scaled):
+        """Warn about recordings of which much was clipped, or from far beyond the clip."""
+        counts = np.array([np.sum(np.abs(x) >= np.float32(self.clip)) for x in scaled])
+        sizes = np.array([x.size for x in scaled])
+        is_spike = [
+            bool(n) and self._largest(recording) > _SPIKE * self.clip
+            for n, recording in zip(counts, recordings, strict=True)
+        ]
+        affected = np.flatnonzero((counts > _CLIPPED_FRACTION * sizes) | is_spike)
+        if len(affected):
+            worst = affected[np.argmax(counts[affected] / sizes[affected])]
+            warnings.warn(
+                f"{counts[affected].sum()} values were clipped at {self.clip} in {len(affected)} "
+                f"of {len(scaled)} recordings ({enumerate_first(affected)}; most in "
+                f"{describe(worst, recordings[worst])}, {counts[worst]} of {sizes[worst]} values). "
+                "Is their scale that of the training, and are there spikes in them?",
+                DataQualityWarning,
+                stacklevel=3,
+            )
+
+    def _largest(self, recording):
+        """Return the largest absolute value that scaling a recording would give without a clip."""
+        factor = np.where(self.dead_parcels_, 0.0, 1.0 / self.scale_)
+        return max(
+            np.abs((recording[rows] - self.center_) * factor).max()
+            for rows in row_blocks(recording)
+        )
+
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
         tags.input_tags.two_d_array = True
@@ -274,18 +303,3 @@ def standardize_recordings(X):
         factor = np.divide(1.0, scale, out=np.zeros_like(scale), where=scale > RESOLUTION * level)
         standardized.append(as_float32((recording - center) * factor))
     return standardized
-
-
-def _warn_clipped(recordings, scaled, clip):
-    """Warn about recordings of which much was clipped."""
-    fractions = np.array([np.mean(np.abs(values) >= np.float32(clip)) for values in scaled])
-    affected = np.flatnonzero(fractions > _CLIPPED_FRACTION)
-    if len(affected):
-        worst = int(np.argmax(fractions))
-        warnings.warn(
-            f"More than {_CLIPPED_FRACTION:.0%} of the values were clipped at {clip} in "
-            f"{len(affected)} of {len(scaled)} recordings ({enumerate_first(affected)}; most in "
-            f"{describe(worst, recordings[worst])}): is their scale that of the training?",
-            DataQualityWarning,
-            stacklevel=3,
-        )

@@ -52,7 +52,10 @@ class BrainLMRegressor(RegressingMixin, FinetuningPredictor):
     patience : int, default=3
         Epochs without a better validation loss before training stops with the best weights. None
         trains to the end.
-    device, precision, net_params, random_state, verbose : optional
+    device, precision, checkpoint_dir, resume : optional
+        As in :class:`BrainLMTransformer`. Each ``fit`` needs a folder of its own: cross-validation,
+        which fits several times, takes none.
+    net_params, random_state, verbose : optional
         As in :class:`BrainLMTransformer`.
 
     Attributes
@@ -135,6 +138,8 @@ class BrainLMRegressor(RegressingMixin, FinetuningPredictor):
         patience=3,
         device="auto",
         precision="auto",
+        checkpoint_dir=None,
+        resume=False,
         net_params=None,
         random_state=None,
         verbose=0,
@@ -174,6 +179,8 @@ class BrainLMRegressor(RegressingMixin, FinetuningPredictor):
         self.patience = patience
         self.device = device
         self.precision = precision
+        self.checkpoint_dir = checkpoint_dir
+        self.resume = resume
         self.net_params = net_params
         self.random_state = random_state
         self.verbose = verbose

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from sklearn_brainlm._stored_values import DTYPES, StoredRecording, check_mapped
+from sklearn_brainlm._stored_values import DTYPES, StoredRecording, check_mapped, checksum
 from sklearn_brainlm.exceptions import StoreCorruptionError
 from sklearn_brainlm.storage.arrays import HEADER_BYTES, npy_header
 from sklearn_brainlm.storage.files import (
@@ -15,8 +15,8 @@ from sklearn_brainlm.storage.files import (
     scales_name,
     shard_name,
 )
-from sklearn_brainlm.storage.tables import parse_table, read_offsets
-from sklearn_brainlm.store_checks import verify_store
+from sklearn_brainlm.storage.tables import parse_table
+from sklearn_brainlm.store_checks import check_described, verify_store
 
 __all__ = ["RecordingStore"]
 
@@ -76,7 +76,8 @@ class RecordingStore:
     pickle holds the path and which recordings, never values; any number of processes may read.
 
     Values were checked when they were written, so estimators do not read all of them again before
-    they start. `verify` does, and finds every byte that has changed.
+    they start. The first time that a process reads of a recording, its checksum is compared, and a
+    recording that has changed is a StoreCorruptionError. `verify` reads all of them.
 
     Examples
     --------
@@ -103,7 +104,7 @@ class RecordingStore:
         self.path = Path(path).absolute()  # a pickle may be opened in another working directory
         self._manifest = read_manifest(self.path)
         check_sizes(self.path, self._manifest)
-        self._offsets = read_offsets(self.path, self._manifest)
+        self._offsets = check_described(self.path, self._manifest)
         self._tables = {
             name: read_table_bytes(self.path, self._manifest, name)
             for name in ("participants.tsv", "parcels.tsv")
@@ -111,6 +112,7 @@ class RecordingStore:
         }
         self._frames = {}
         self._maps = {}
+        self._compared = set()
         self._selection = np.arange(len(self._offsets.recording))
 
     @property
@@ -232,10 +234,25 @@ class RecordingStore:
         shard = int(offsets.shard[index])
         start = int(offsets.first_row[index])
         values = self._map(shard_name(shard))[start : start + int(offsets.n_timepoints[index])]
-        if self._manifest["dtype"] != "int16":
-            return values
-        first = int(np.searchsorted(offsets.shard, shard))  # shards hold recordings in order
-        return StoredRecording(values, self._map(scales_name(shard))[index - first])
+        scales = None
+        if self._manifest["dtype"] == "int16":
+            first = int(np.searchsorted(offsets.shard, shard))  # shards hold recordings in order
+            scales = self._map(scales_name(shard))[index - first]
+        if int(index) not in self._compared:
+            self._compare(index, values, scales)
+        return values if scales is None else StoredRecording(values, scales)
+
+    def _compare(self, index, values, scales):
+        """Compare the checksum of a recording, before its values are used for the first time."""
+        found, expected = checksum(values, scales), int(self._offsets.crc32[index])
+        if found != expected:
+            shard = shard_name(int(self._offsets.shard[index]))
+            raise StoreCorruptionError(
+                f"{self._offsets.recording[index]} has changed in {self.path / shard}: its CRC-32 "
+                f"is {found:08x}, expected {expected:08x}. `sklearn-brainlm store verify` lists "
+                "all such recordings; restore the file, or add --repair and where it came from."
+            )
+        self._compared.add(int(index))
 
     def _map(self, name):
         """Return a memory map of one file of values, after a look at its size."""

@@ -7,8 +7,10 @@ from pathlib import Path
 import numpy as np
 from joblib import Parallel, delayed, effective_n_jobs
 
+from sklearn_brainlm._stalls import read_in_time
 from sklearn_brainlm._stored_values import DTYPES, checksum, encode
 from sklearn_brainlm._validation import as_float32, check_recordings, describe, enumerate_first
+from sklearn_brainlm._values import refuse_constant
 from sklearn_brainlm.exceptions import DataQualityWarning, InvalidRecordingError
 from sklearn_brainlm.storage.files import JOURNAL, MANIFEST, read_manifest
 from sklearn_brainlm.storage.lock import LOCK, StoreLock
@@ -16,7 +18,7 @@ from sklearn_brainlm.storage.rows import StoreRows, check_parcels, fingerprint
 from sklearn_brainlm.storage.writer import StoreWriter
 from sklearn_brainlm.store import RecordingStore
 
-__all__ = ["build_store"]
+__all__ = ["build_store", "encode_source"]
 
 _GROUP = 32  # recordings a worker is given before the writer has to have caught up
 _MAX_REASON = 500  # characters
@@ -87,7 +89,7 @@ def build_store(
     Warns
     -----
     DataQualityWarning
-        Recordings were not stored, or parcels are constant in some that were.
+        Recordings were not stored, or parcels are constant in some that were, or two are equal.
 
     Notes
     -----
@@ -138,8 +140,10 @@ def build_store(
             writer.commit()
             _check_any(writer)
             writer.finish(rows.table(len(writer.entries)), parcels)
+    store = RecordingStore(folder)
     _warn_of(writer.entries, folder)
-    return RecordingStore(folder)
+    _warn_of_copies(store, [entry for entry in writer.entries if "reason" not in entry])
+    return store
 
 
 def _write_all(writer, recordings, rows, n_parcels, n_jobs, strict, verbose):
@@ -155,7 +159,7 @@ def _write_all(writer, recordings, rows, n_parcels, n_jobs, strict, verbose):
         while group := list(islice(todo, group_size)):
             names = [rows.name(position) for position, _ in group]
             jobs = (
-                delayed(_read)(source, name, writer.dtype)
+                delayed(encode_source)(source, name, writer.dtype)
                 for (_, source), name in zip(group, names, strict=True)
             )
             for name, outcome in zip(names, parallel(jobs), strict=True):
@@ -170,22 +174,38 @@ def _write_all(writer, recordings, rows, n_parcels, n_jobs, strict, verbose):
                 progress.update()
 
 
-def _read(source, name, dtype):
-    """Read, check and encode a recording; return what is written, or the reason why it is not."""
+def encode_source(source, name, dtype):
+    """Read, check and encode a recording.
+
+    Parameters
+    ----------
+    source : array of shape (n_timepoints, n_parcels) or callable
+        The recording, or a function without arguments that returns it.
+    name : str
+        Its id.
+    dtype : {"float32", "float16", "int16"}
+        How values are kept.
+
+    Returns
+    -------
+    written : tuple (values, scales, crc32, n_constant_parcels) or str
+        What is written, or the reason why it is not.
+    """
     try:
-        recording = source() if callable(source) else source
+        recording = read_in_time(source, name) if callable(source) else source
         (recording,) = check_recordings(
             [recording], estimator_name="build_store", warn_constant=False
         )
         recording = as_float32(recording)
+        constant = recording.min(axis=0) == recording.max(axis=0) if len(recording) > 1 else False
+        refuse_constant(0, recording, np.flatnonzero(constant))
         values, scales = encode(recording, dtype)
     except MemoryError:
         raise
-    except Exception as error:  # whatever a reader raises, the other recordings go on
+    except Exception as error:  # noqa: BLE001 - whatever a reader raises, the others go on
         text = str(error).replace(describe(0), name)
         text = " ".join(f"{type(error).__name__}: {text}".split())
         return text if len(text) <= _MAX_REASON else text[:_MAX_REASON] + "..."
-    constant = recording.min(axis=0) == recording.max(axis=0) if len(recording) > 1 else False
     return values, scales, checksum(values, scales), int(np.sum(constant))
 
 
@@ -249,6 +269,23 @@ def _warn_of(entries, folder):
             f"Parcels are constant in {len(constant)} of {len(entries)} recordings (recordings "
             f"{enumerate_first(constant)}; how many is in recordings.tsv). A masker returns zeros "
             "for a parcel without voxels; check that the atlas covers the images.",
+            DataQualityWarning,
+            stacklevel=3,
+        )
+
+
+def _warn_of_copies(store, entries):
+    """Warn once about recordings that were stored twice, under different ids."""
+    seen, copies = {}, []
+    for position, entry in enumerate(entries):
+        first = seen.setdefault((entry["crc32"], entry["n_timepoints"]), position)
+        if first != position and np.array_equal(store[first], store[position]):
+            copies.append((entries[first]["recording"], entry["recording"]))
+    if copies:
+        one, other = copies[0]
+        warnings.warn(
+            f"{len(copies)} of {len(entries)} recordings are copies: {one} and {other} hold the "
+            "same values. Keep one of each, or never let them be in training and test.",
             DataQualityWarning,
             stacklevel=3,
         )

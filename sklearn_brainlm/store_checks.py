@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import re
 import stat
 import zlib
 from dataclasses import dataclass
@@ -9,12 +10,19 @@ from pathlib import Path
 
 import numpy as np
 
+from sklearn_brainlm._checked_files import shown
 from sklearn_brainlm.exceptions import StoreCorruptionError
 from sklearn_brainlm.storage.arrays import HEADER_BYTES, npy_header
 from sklearn_brainlm.storage.files import MANIFEST, read_manifest, scales_name, shard_name
 from sklearn_brainlm.storage.tables import read_offsets
 
-__all__ = ["StoreFinding", "verify_store"]
+__all__ = ["StoreFinding", "check_described", "verify_store"]
+
+# What a store that was written here names: nothing outside of its folder.
+_OWN = re.compile(
+    r"(shards|scales)/[0-9]{5,}\.npy|(recordings|participants|parcels|quarantine)\.tsv"
+)
+_ID = re.compile(r"[A-Za-z0-9_\-][A-Za-z0-9_.\-]*")
 
 
 @dataclass(frozen=True)
@@ -102,6 +110,56 @@ def verify_store(path):
     if "recordings.tsv" in whole:
         findings += _compare_recordings(folder, manifest)
     return findings + _list_others(folder, manifest)
+
+
+def check_described(folder, manifest):
+    """Check that the manifest and the offsets of a store name its own files, and recordings.
+
+    Parameters
+    ----------
+    folder : Path
+        The store.
+    manifest : dict
+        Its manifest, the hashes of which say what was written, not by whom.
+
+    Returns
+    -------
+    offsets : Offsets
+        Where recordings lie.
+
+    Raises
+    ------
+    StoreCorruptionError
+        They name files elsewhere, ids that are none, or rows that are not there.
+    """
+    own = {*manifest["tables"], *manifest["arrays"]}
+    strange = [name for name in sorted(own) if not _OWN.fullmatch(name)]
+    if strange:
+        raise StoreCorruptionError(
+            f"{folder / MANIFEST} names files that no store has: {shown(strange)}. Do not use it, "
+            "and build the store anew."
+        )
+    try:
+        offsets = read_offsets(folder, manifest)
+    except ValueError as error:
+        raise StoreCorruptionError(
+            f"{folder / 'recordings.tsv'} cannot be read ({error}). Build the store anew."
+        ) from error
+    for name in offsets.recording:
+        if not _ID.fullmatch(name):
+            raise StoreCorruptionError(
+                f"{folder / 'recordings.tsv'}: {shown([name])} is no id: letters, digits, '-', "
+                "'_' and '.', no separators and no leading dot. Do not use this store."
+            )
+    for i, shard in enumerate(offsets.shard):
+        listed = manifest["arrays"].get(shard_name(int(shard)), {"shape": [0]})
+        end = offsets.first_row[i] + offsets.n_timepoints[i]
+        if not 0 <= offsets.first_row[i] < end <= listed["shape"][0]:
+            raise StoreCorruptionError(
+                f"{folder / 'recordings.tsv'}: {offsets.recording[i]} lies outside of its shard. "
+                "Build the store anew."
+            )
+    return offsets
 
 
 def _look_at(folder, name, expected):

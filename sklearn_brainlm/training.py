@@ -154,6 +154,7 @@ class WindowNet(WindowSteps, NeuralNet):
             The net.
         """
         self.watch_, self.interrupts_, self.seed_ = StepWatch(), Interrupts(), 0
+        self.start_ = self.windows_at_once_ = None
         return super().initialize()
 
     def partial_fit(self, X, y=None, classes=None, **fit_params):
@@ -213,17 +214,18 @@ class WindowNet(WindowSteps, NeuralNet):
         self : WindowNet
             The net. ``best_epoch_`` is the epoch whose weights it has, 0 for those before training.
         """
-        judged = valid is not None and self.patience is not None
-        if judged:
-            weights, loss = self.get_weights(), self._validate(self._take_shares(valid)[0])
-        self.partial_fit(train, valid)
+        if valid is not None and self.patience is not None:
+            loss = self._validate(self._take_shares(valid)[0])
+            self.start_ = {"weights": self.get_weights(), "valid_loss": float(loss)}
+        self.partial_fit(train, valid)  # a training that is resumed has the start it began from
         self.best_epoch_ = len(self.history)
-        if judged:
+        if self.start_ is not None:
             losses = self.history[:, "valid_loss"]
             self.best_epoch_ = 1 + min(range(len(losses)), key=losses.__getitem__)
-            if min(losses) >= loss:
-                self.set_weights(weights)
+            if min(losses) >= self.start_["valid_loss"]:
+                self.set_weights(self.start_["weights"])
                 self.best_epoch_ = 0
+            self.start_ = None
         return self
 
     def _validate(self, batches):

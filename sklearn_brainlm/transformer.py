@@ -92,7 +92,8 @@ class BrainLMTransformer(
         Epochs of ``fit`` and of each ``partial_fit`` (0 uses `weights` as they are), windows drawn
         from each recording in an epoch, and windows of an optimizer step.
     micro_batch_size : int or "auto", default="auto"
-        Windows on the device at a time. It changes memory, not what is learned.
+        Windows on the device at a time, in training and in use. It changes memory, not what is
+        learned, and is halved, with a warning, when memory runs out.
     lr, weight_decay : float, default=1.5e-3, 0.05
         Largest learning rate of AdamW, and its weight decay.
     warmup : float, default=0.05

@@ -5,6 +5,7 @@ SHA-256 of the arrays) and ``README.md`` (a model card for people).
 """
 
 import json
+import math
 from pathlib import Path
 
 import numpy as np
@@ -13,10 +14,17 @@ from sklearn_brainlm._durable_files import write_bytes_atomically
 from sklearn_brainlm.exceptions import CheckpointError
 from sklearn_brainlm.weight_files import read_json, read_safetensors, write_safetensors
 
-__all__ = ["FORMAT", "check_names", "read_weights", "save_weights"]
+__all__ = ["DOES_NOT_FIT", "FORMAT", "check_names", "read_weights", "save_weights"]
 
 FORMAT = "sklearn_brainlm weights"
 _FORMAT_VERSION = 1
+# What comes of building something from settings that do not belong together.
+DOES_NOT_FIT = (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError)
+# What decides how much memory a network takes.
+_DEPTHS = ("depth", "decoder_depth")
+_SIZES = ("embed_dim", "mlp_dim", "decoder_embed_dim", "decoder_mlp_dim", "n_heads", "n_parcels")
+_SIZES += ("decoder_n_heads", "n_parcels_", "parcels_per_patch", "patch_length", "token_conv")
+_HARMLESS = 10**7  # values
 
 
 def save_weights(path, config, arrays, *, card=None):
@@ -98,6 +106,7 @@ def read_weights(path):
     arrays, _ = read_safetensors(folder / "model.safetensors", sha256=config["sha256"])
     found = {name: [str(array.dtype), list(array.shape)] for name, array in arrays.items()}
     check_names(config["arrays"], found, str(folder))
+    _check_sizes(folder, config, arrays)
     return config, arrays
 
 
@@ -130,6 +139,30 @@ def check_names(expected, found, where):
         raise CheckpointError(f"{where} does not hold what is needed. {'; '.join(listed)}.")
 
 
+def _check_sizes(folder, config, arrays):
+    """Refuse a network that is larger than the arrays it shall hold, before memory is taken."""
+    n_values = sum(array.size for array in arrays.values())
+    most = max((len(arrays), *(side for array in arrays.values() for side in array.shape)))
+    network = config.get("network")
+    network = network.get("parameters") if isinstance(network, dict) else None
+    for part in (config.get("parameters"), config.get("fitted"), network):
+        part = part if isinstance(part, dict) else {}
+        said = {name: part[name] for name in _DEPTHS + _SIZES if part.get(name) is not None}
+        for name, value in said.items():
+            if type(value) is not int or not 0 < value <= most:
+                raise CheckpointError(
+                    f"{folder / 'config.json'} says {name}={value!r:.80}, and the {len(arrays)} "
+                    f"arrays beside it have at most {most} of anything. Get the folder again."
+                )
+        sides = sorted(said[name] for name in _SIZES if name in said)[-2:]
+        n_needed = math.prod(sides) * max(said.get(name, 1) for name in _DEPTHS)
+        if n_needed > max(4 * n_values, _HARMLESS):
+            raise CheckpointError(
+                f"{folder / 'config.json'} describes a network of about {n_needed} values, and "
+                f"{n_values} are beside it. Get the folder again."
+            )
+
+
 def _read_config(folder):
     """Read config.json and check that it is one of ours."""
     config = read_json(folder / "config.json")
@@ -142,7 +175,8 @@ def _read_config(folder):
             f"{folder} is of format version {config.get('format_version')}; this version of "
             f"sklearn_brainlm reads version {_FORMAT_VERSION}. Upgrade sklearn_brainlm."
         )
-    lacking = {"arrays", "sha256"} - set(config)
+    kinds = {"arrays": dict, "sha256": str}
+    lacking = [name for name, kind in kinds.items() if not isinstance(config.get(name), kind)]
     if lacking:
-        raise CheckpointError(f"{folder / 'config.json'} lacks {', '.join(sorted(lacking))}.")
+        raise CheckpointError(f"{folder / 'config.json'} lacks {', '.join(lacking)}.")
     return config

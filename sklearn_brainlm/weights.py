@@ -11,8 +11,8 @@ from sklearn_brainlm import _official, _official_contract
 from sklearn_brainlm._durable_files import write_bytes_atomically
 from sklearn_brainlm.catalogue import RELEASED_LICENCE, list_weights
 from sklearn_brainlm.contract import InputContract
-from sklearn_brainlm.exceptions import CheckpointError, UntrustedFileError
-from sklearn_brainlm.hub import fetch
+from sklearn_brainlm.exceptions import BrainLMError, CheckpointError, UntrustedFileError
+from sklearn_brainlm.hub import DownloadError, fetch
 from sklearn_brainlm.modules import InformedAutoencoder, MaskedAutoencoder
 from sklearn_brainlm.weight_files import (
     read_json,
@@ -20,7 +20,7 @@ from sklearn_brainlm.weight_files import (
     read_torch_file,
     write_safetensors,
 )
-from sklearn_brainlm.weight_folders import FORMAT, read_weights, save_weights
+from sklearn_brainlm.weight_folders import DOES_NOT_FIT, FORMAT, read_weights, save_weights
 
 __all__ = [
     "OWN",
@@ -38,7 +38,9 @@ _READERS = {
     "pytorch_model.bin": read_torch_file,
 }
 _BY_SUFFIX = {".safetensors": read_safetensors, ".bin": read_torch_file}
-_PICKLES = {".ckpt", ".joblib", ".npy", ".npz", ".pickle", ".pkl", ".pt", ".pth"}
+# Also what may name functions to call, as .skops and Keras' formats do.
+_PICKLES = {".ckpt", ".h5", ".hdf5", ".joblib", ".keras", ".npy", ".npz", ".pickle", ".pkl", ".pt"}
+_PICKLES |= {".pth", ".skops", ".tar", ".zip"}
 # Classes that a file may name: a name never becomes an import.
 _NETWORKS = {
     network.__name__: network
@@ -188,7 +190,7 @@ def locate_weights(source, subfolder=None, revision=None, sha256=None):
     path = Path(source)
     if path.suffix in _PICKLES:
         raise UntrustedFileError(
-            f"{path} may hold pickled objects, and reading those runs their code. Weights are "
+            f"{path} may hold objects, and reading those runs code of their choice. Weights are "
             f"files named {', '.join(_READERS)}, with config.json beside them."
         )
     if known is not None:
@@ -202,7 +204,13 @@ def locate_weights(source, subfolder=None, revision=None, sha256=None):
             f"{source} is neither a folder nor a file, nor a name of weights "
             f"({', '.join(weights.name for weights in list_weights())}), nor 'owner/repository'."
         )
-    return path, read_json(path.parent / "config.json")
+    config = read_json(path.parent / "config.json")
+    if config.get("format") != FORMAT:
+        try:
+            _official.check_config(config)
+        except (CheckpointError, UntrustedFileError) as error:
+            raise type(error)(f"{path.parent / 'config.json'}: {error}") from error
+    return path, config
 
 
 def export_official(path, config, module, leftovers):
@@ -246,8 +254,13 @@ def _fetch(repository, subfolder, revision, sha256):
         try:
             return fetch(repository, ["config.json", name], sha256=digests, **where) / name
         except CheckpointError as error:
-            failures.append(f"{name}: {error}")
-    raise CheckpointError(f"No weights of {repository} could be had. {' '.join(failures)}")
+            failures.append((name, error))
+    # What the network did not give may be there.
+    is_network = any(isinstance(error, DownloadError) for _, error in failures)
+    raise (DownloadError if is_network else CheckpointError)(
+        f"No weights of {repository} could be had. "
+        + " ".join(f"{name}: {error}" for name, error in failures)
+    )
 
 
 def _find_in(folder):
@@ -265,21 +278,24 @@ def _find_in(folder):
 def _build_own(folder, config, arrays):
     """Build the network that a folder of this package's own format describes."""
     described = config.get("network")
-    if described is None or described["class"] not in _NETWORKS:
+    named = described.get("class") if isinstance(described, dict) else None
+    if not isinstance(named, str) or named not in _NETWORKS:
         raise CheckpointError(
             f"{folder} holds a {config.get('class')} without a network that can be built alone. "
             "Use the from_pretrained of its class."
         )
-    contract = InputContract.from_dict(config["fitted"]["contract_"]["contract"])
     try:
-        module = _NETWORKS[described["class"]](**_resolve(described["parameters"], arrays))
+        contract = InputContract.from_dict(config["fitted"]["contract_"]["contract"])
+        module = _NETWORKS[named](**_resolve(described["parameters"], arrays))
         state = {
             name.removeprefix("net_."): torch.from_numpy(array)
             for name, array in arrays.items()
             if name.startswith("net_.")
         }
         module.load_state_dict(state)
-    except (AttributeError, KeyError, RuntimeError, TypeError, ValueError) as error:
+    except BrainLMError:
+        raise
+    except DOES_NOT_FIT as error:
         raise CheckpointError(f"{folder} does not fit together: {error}") from error
     return contract, module.eval()
 

@@ -20,7 +20,7 @@ from fmriprep_tree import (
     write_run,
 )
 
-from sklearn_brainlm.exceptions import InvalidRecordingError, UntrustedFileError
+from sklearn_brainlm.exceptions import AtlasMismatchError, InvalidRecordingError
 from sklearn_brainlm.preparation.bold_images import read_bold
 from sklearn_brainlm.prepare import prepare
 
@@ -182,7 +182,7 @@ def test_min_coverage(one):
 )
 def test_images_that_are_no_atlas(tmp_path, volume, message):
     image = nibabel.Nifti1Image(volume.astype(np.float32), AFFINE)
-    with pytest.raises(InvalidRecordingError, match=message):
+    with pytest.raises((AtlasMismatchError, InvalidRecordingError), match=message):
         prepare(tmp_path, tmp_path / "store", labels_img=image)
 
 
@@ -196,7 +196,7 @@ def test_headers_that_promise_too_much(tmp_path):
     content[42:48] = np.array([30000] * 3, "<i2").tobytes()  # dim[1] to dim[3]
     packed = tmp_path / "bold.nii.gz"
     packed.write_bytes(gzip.compress(content))
-    with pytest.raises(UntrustedFileError, match=r"bold\.nii\.gz has .* and announces"):
+    with pytest.raises(InvalidRecordingError, match=r"bold\.nii\.gz has .* and announces"):
         read_bold(packed)
 
 

@@ -177,7 +177,7 @@ def test_fetch_in_a_fresh_program_that_is_offline(repository):
     )
     assert run.stdout.strip() == str(folder)
     assert run.returncode == 1
-    assert "CheckpointError: new/config.json of owner/name" in run.stderr
+    assert "DownloadError: new/config.json of owner/name" in run.stderr
     assert "HF_HUB_OFFLINE is set" in run.stderr
 
 

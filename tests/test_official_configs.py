@@ -5,7 +5,7 @@ from test_official_arithmetic import BRAINLM, HEAD, VITMAE
 
 from sklearn_brainlm._official_configs import check_config, family_of
 from sklearn_brainlm._official_keys import tensors
-from sklearn_brainlm.exceptions import CheckpointError
+from sklearn_brainlm.exceptions import CheckpointError, UntrustedFileError
 
 BASE = {  # of the 111M model
     **VITMAE,
@@ -113,7 +113,7 @@ def test_a_missing_field_is_named(field):
     ],
 )
 def test_other_models_and_foreign_code_are_refused(change, message):
-    with pytest.raises(CheckpointError, match=message):
+    with pytest.raises(UntrustedFileError, match=message):
         family_of({**VITMAE, **change})
 
 

@@ -19,6 +19,7 @@ from sklearn_brainlm import (
     BrainLMClassifier,
     BrainLMRegressor,
     BrainLMTransformer,
+    DataQualityWarning,
     TargetScaler,
 )
 from sklearn_brainlm._linear_start import solve_classes, solve_targets
@@ -189,7 +190,8 @@ def test_target_labels(labels, words):
         with pytest.raises(ValueError, match=words):
             TargetLabels(labels, trained)
         return
-    made = TargetLabels(labels, np.array([0, 1]))
+    with pytest.warns(DataQualityWarning, match="y is constant in column 0 of the 2 recordings"):
+        made = TargetLabels(labels, np.array([0, 1]))
     np.testing.assert_allclose(made.values * made.scale + made.center, labels)
     assert made.scale.tolist() == [1.0, 0.5]  # a constant target keeps its unit
 

@@ -149,8 +149,16 @@ def test_clip(recordings, method):
 
 
 def test_clip_is_silent_where_little_is_clipped(recordings):
-    recordings[2][10, 4] = 1e30
+    recordings[2][10, 4] = 1e3
     scaled = RecordingScaler(clip=5.0).fit_transform(recordings)
+    assert scaled[2][10, 4] == 5
+
+
+def test_a_spike_is_never_clipped_in_silence(recordings):
+    recordings[2][10, 4] = 1e30
+    words = r"1 values were clipped at 5.0 in 1 of 6 recordings \(2; most in recording 2, 1 of 720"
+    with pytest.warns(DataQualityWarning, match=words):
+        scaled = RecordingScaler(clip=5.0).fit_transform(recordings)
     assert scaled[2][10, 4] == 5
 
 

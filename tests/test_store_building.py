@@ -110,6 +110,7 @@ def test_nothing_to_store_is_an_error_that_a_second_call_may_mend(tmp_path, reco
 
 
 def test_constant_parcels_are_noted_once(tmp_path, recordings):
+    recordings = [np.tile(recording, 4) for recording in recordings]  # 5% are two parcels
     recordings[1][:, [3, 5]] = 4.0
     with pytest.warns(DataQualityWarning, match="constant in 1 of 6 recordings .recordings 1;"):
         store = build_store(tmp_path, recordings, dtype="int16")

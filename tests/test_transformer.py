@@ -341,6 +341,7 @@ def test_short_recordings(fitted, recordings):
         fitted.transform([recordings[0][:9]])
 
 
+@pytest.mark.filterwarnings("ignore:.* out of scale")  # so that the value is too large
 def test_values_too_large_once_scaled(fitted, recordings):
     extreme = recordings[0].astype(np.float64)
     extreme[3, 3] = 3e38

@@ -27,6 +27,7 @@ from sklearn_brainlm.exceptions import (
     DataQualityWarning,
     InvalidRecordingError,
     InvalidRecordingTypeError,
+    StoreCorruptionError,
 )
 
 
@@ -298,7 +299,7 @@ def test_a_truncated_file_is_refused_before_it_kills_python(tmp_path):
     mapped = np.load(path, mmap_mode="r")
     with open(path, "r+b") as file:
         file.truncate(5000)
-    with pytest.raises(InvalidRecordingError, match=r"run.npy\) is truncated.*5000 bytes"):
+    with pytest.raises(StoreCorruptionError, match=r"run.npy\) is truncated.*5000 bytes"):
         check_recordings([mapped])
 
 
@@ -306,6 +307,7 @@ def test_a_truncated_file_is_refused_before_it_kills_python(tmp_path):
 
 
 def test_constant_parcels_are_named_in_one_warning(recordings):
+    recordings = [np.tile(recording, 12) for recording in recordings]  # 5% are seven parcels
     recordings[1][:, 4] = 0
     recordings[3][:, 2:9] = 5
     with pytest.warns(DataQualityWarning) as caught:
@@ -315,6 +317,15 @@ def test_constant_parcels_are_named_in_one_warning(recordings):
     assert "constant, found in 2 of 6 recordings" in message
     assert "recording 1: 4; recording 3: 2, 3, 4, 5, 6 and 2 more" in message
     assert caught[0].filename == __file__
+    check_recordings(recordings, warn_constant=False)
+
+
+def test_many_constant_parcels_are_refused(recordings):
+    recordings = [np.tile(recording, 12) for recording in recordings]
+    recordings[3][:, 2:10] = 5
+    words = r"recording 3 has 8 constant parcels of 144 \(2, 3, 4, 5, 6 and 3 more\); .* most 5%"
+    with pytest.raises(InvalidRecordingError, match=words):
+        check_recordings(recordings)
     check_recordings(recordings, warn_constant=False)
 
 

@@ -83,7 +83,7 @@ def test_folder_without_weights_says_what_it_holds(tmp_path):
 def test_config_of_another_program_is_named(released):
     config = json.loads((released / "config.json").read_text())
     (released / "config.json").write_text(json.dumps({**config, "model_type": "llama"}))
-    with pytest.raises(CheckpointError, match=r"'llama'.*known are 'brainlm_mae', 'vit_mae'"):
+    with pytest.raises(UntrustedFileError, match=r"'llama'.*known are 'brainlm_mae', 'vit_mae'"):
         load_weights(released)
 
 

@@ -1,9 +1,9 @@
 """The loop that trains a network to forecast: what a batch is, and what one step minimises."""
 
 import numpy as np
-import torch
 from skorch.utils import to_tensor
 
+from sklearn_brainlm._memory import infer_in_parts
 from sklearn_brainlm.batches import DrawnBatches
 from sklearn_brainlm.training import WindowNet
 
@@ -57,6 +57,7 @@ class ForecastNet(WindowNet):
 
     Examples
     --------
+    >>> import torch
     >>> ForecastNet(torch.nn.Identity).grad_clip
     1.0
     """
@@ -79,7 +80,6 @@ class ForecastNet(WindowNet):
         forecasts : float32 array of shape (B, horizon, P)
             What follows.
         """
-        self._set_training(False)
-        with torch.inference_mode():
-            made = self.infer({"contexts": to_tensor(contexts, self.device)})
-        return made.float().cpu().numpy()
+        return infer_in_parts(
+            self, lambda inputs: self.infer(to_tensor(inputs, self.device)), {"contexts": contexts}
+        )

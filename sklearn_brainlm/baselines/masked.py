@@ -3,12 +3,12 @@
 from functools import partial
 
 import numpy as np
-import torch
 from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin, _fit_context
 from sklearn.utils import check_consistent_length, column_or_1d
 from skorch.utils import to_tensor
 
 from sklearn_brainlm._base import BaseRecordingEstimator, draw_seed
+from sklearn_brainlm._memory import infer_in_parts
 from sklearn_brainlm._net_state import NetStateMixin
 from sklearn_brainlm._parameters import ARCHITECTURE, INPUT, RUNNING, TRAINING
 from sklearn_brainlm.baselines.forecasting import BaseForecaster
@@ -32,6 +32,7 @@ class MaskedNet(WindowNet):
 
     Examples
     --------
+    >>> import torch
     >>> MaskedNet(torch.nn.Identity).grad_clip
     1.0
     """
@@ -54,11 +55,12 @@ class MaskedNet(WindowNet):
         embeddings : float32 array of shape (B, P, D)
             One embedding a parcel.
         """
-        self._set_training(False)
-        with torch.inference_mode():
-            signals = to_tensor(signals, self.device)
-            embeddings = self.module_.embed(self.module_.fill_up(signals))
-        return embeddings.float().cpu().numpy()
+
+        def compute(inputs):
+            signals = to_tensor(inputs["signals"], self.device)
+            return self.module_.embed(self.module_.fill_up(signals))
+
+        return infer_in_parts(self, compute, {"signals": signals})
 
 
 class MaskedParcelEmbedder(

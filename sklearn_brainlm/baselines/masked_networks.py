@@ -272,7 +272,7 @@ class GraphAutoencoder(MaskedParcelNetwork):
         adjacency = torch.as_tensor(adjacency, dtype=torch.float32)
         # Not among the weights: the estimator holds it.
         self.register_buffer("adjacency", adjacency, persistent=False)
-        widths = [self.n_timepoints] + [hidden_dim] * depth
+        widths = [self.n_timepoints] + [int(hidden_dim)] * depth
         self.layers = nn.ModuleList(nn.Linear(*pair) for pair in zip(widths, widths[1:]))  # noqa: B905
         self.dropout = nn.Dropout(dropout)
         self.head = nn.Linear(hidden_dim, self.n_timepoints)

@@ -1,6 +1,7 @@
 """The recordings of a command: a folder of them or a store, decided by what lies there."""
 
 import argparse
+import re
 from pathlib import Path
 
 from sklearn_brainlm.commands.recordings import Recordings
@@ -8,6 +9,7 @@ from sklearn_brainlm.commands.recordings import Recordings
 __all__ = ["add_input", "add_selection", "count", "is_store", "open_recordings"]
 
 _MANIFEST = "manifest.json"
+_PARTICIPANT = re.compile(r"\w[\w.\-]*( [\w.\-]+)*")
 
 
 def count(text):
@@ -111,9 +113,23 @@ def open_recordings(path, *, atlas=None, max_recordings=None):
     import numpy as np
 
     opened = _open_store(path) if is_store(path) else _open_folder(path, atlas)
+    _check_participants(path, opened.participants["participant_id"])
     if max_recordings is None or max_recordings >= len(opened):
         return opened
     return opened.take(np.linspace(0, len(opened) - 1, max_recordings).round().astype(int))
+
+
+def _check_participants(path, participants):
+    """Refuse names of people that are no names: commands write them into tables."""
+    from sklearn_brainlm.exceptions import InvalidRecordingError
+
+    for row, name in enumerate(map(str, participants)):
+        if not _PARTICIPANT.fullmatch(name):
+            raise InvalidRecordingError(
+                f"{path}: participant_id {name[:80]!r} of recording {row} is no name: a "
+                "spreadsheet or a page that shows the results might run it. Use letters, digits, "
+                "'-', '_', '.' and single spaces."
+            )
 
 
 def _open_store(path):

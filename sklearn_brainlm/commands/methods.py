@@ -1,6 +1,13 @@
 """The methods that ``predict`` and ``compare`` know, by names that stay."""
 
-__all__ = ["DEFAULT_METHODS", "METHODS", "add_model_options", "build_method", "read_labels"]
+__all__ = [
+    "CHECKPOINTS",
+    "DEFAULT_METHODS",
+    "METHODS",
+    "add_model_options",
+    "build_method",
+    "read_labels",
+]
 
 # Name on the command line -> name in tables.
 METHODS = {
@@ -12,6 +19,7 @@ METHODS = {
     "brainlm-frozen": "BrainLM (frozen) + ridge",
 }
 DEFAULT_METHODS = ("connectivity-ridge", "connectivity-kernel-ridge", "brainlm")
+CHECKPOINTS = ("checkpoint_dir", "resume")  # parameters of a command that trains once
 _FEW_CLASSES = 2
 
 
@@ -148,6 +156,7 @@ def _build_brainlm(name, is_class, options, opened, t_r):
 
         if options.max_epochs is not None:
             given["max_epochs"] = options.max_epochs
+        given |= {name: vars(options)[name] for name in CHECKPOINTS if name in vars(options)}
         return (BrainLMClassifier if is_class else BrainLMRegressor)(**given)
     if options.weights is None:
         raise ValueError(f"The method {name!r} embeds by weights: pass --weights.")

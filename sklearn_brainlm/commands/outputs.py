@@ -113,7 +113,7 @@ def open_table(path):
         def write(frame):
             table = pyarrow.Table.from_pandas(frame, preserve_index=False)
             if not writers:
-                writers.append(ParquetWriter(file, table.schema))
+                writers.append(ParquetWriter(file, table.schema, write_page_checksum=True))
             writers[0].write_table(table)
 
         try:

@@ -161,7 +161,7 @@ PARAMETERS = (
 )  # fmt: skip
 
 
-def add_parameters(parser, own_defaults):
+def add_parameters(parser, own_defaults, names=None):
     """Add an option for each parameter.
 
     Parameters
@@ -170,9 +170,13 @@ def add_parameters(parser, own_defaults):
         Parser of a command.
     own_defaults : dict
         Defaults of the command that are not those of the constructor.
+    names : tuple of str, optional
+        The parameters that the command has; all of them when None.
     """
     group = parser.add_argument_group("the model and its training")
     for parameter in PARAMETERS:
+        if names is not None and parameter.name not in names:
+            continue
         default = own_defaults.get(parameter.name, parameter.default)
         flag = f"--{parameter.name.replace('_', '-')}"
         shown = f"{parameter.help} (default: {_show(default)})"

@@ -7,12 +7,14 @@ predicting are one command, and what it writes can be made again from what it sa
 from sklearn_brainlm.commands.config import add_config
 from sklearn_brainlm.commands.inputs import add_input, count, open_recordings
 from sklearn_brainlm.commands.methods import (
+    CHECKPOINTS,
     METHODS,
     add_model_options,
     build_method,
     read_labels,
 )
 from sklearn_brainlm.commands.outputs import check_table, open_table, sidecar_of
+from sklearn_brainlm.commands.parameters import add_parameters
 from sklearn_brainlm.commands.progress import printing_on_stderr, say
 from sklearn_brainlm.commands.provenance import describe_run, write_sidecar
 
@@ -54,6 +56,7 @@ def add_predict(commands):
         "--train-where", type=_condition, metavar="COLUMN=VALUE", help="learn from these only"
     )
     predict.add_argument("--cross-validate", type=count, metavar="K", help="in so many folds")
+    add_parameters(predict, {}, CHECKPOINTS)
 
 
 def _run(options):
@@ -61,6 +64,12 @@ def _run(options):
     output = check_table(options.output)
     if options.cross_validate is not None and options.train_where is not None:
         raise ValueError("--cross-validate and --train-where exclude each other: name one.")
+    trains_once = options.method == "brainlm" and options.cross_validate is None
+    if not trains_once and any(vars(options).get(name) for name in CHECKPOINTS):
+        raise ValueError(
+            "--checkpoint-dir and --resume are for one training: --method brainlm, without "
+            "--cross-validate."
+        )
     opened = open_recordings(
         options.input, atlas=options.atlas, max_recordings=options.max_recordings
     )

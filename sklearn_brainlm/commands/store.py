@@ -56,6 +56,14 @@ def add_store(commands):
     )
     verify.set_defaults(run=_verify)
     verify.add_argument("store", metavar="STORE", help="folder of the store")
+    verify.add_argument(
+        "--repair",
+        dest="folder",
+        metavar="FOLDER",
+        help="write what is damaged once more, from the folder that the store was built of",
+    )
+    verify.add_argument("--pattern", metavar="GLOB", help="as for build, with --repair")
+    verify.add_argument("--atlas", metavar="NAME", help="as for build, with --repair")
 
 
 def _build(options):
@@ -89,6 +97,14 @@ def _verify(options):
     """Print what is damaged; return 1 when anything is."""
     from sklearn_brainlm.store_checks import verify_store
 
+    if options.folder is not None:
+        from sklearn_brainlm.store_repair import repair_store
+
+        found = _list_files(options)
+        ids = found["participants"]["recording"]
+        repaired = repair_store(options.store, dict(zip(ids, found["recordings"], strict=True)))
+        named = ", ".join(repaired) or "none"
+        print(f"{options.store}: {len(repaired)} recordings were written again: {named}")
     findings = verify_store(options.store)
     for finding in findings:
         of = "" if finding.recording is None else f" ({finding.recording})"

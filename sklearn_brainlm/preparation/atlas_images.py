@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from sklearn_brainlm._checked_files import file_sha256, shown
+from sklearn_brainlm._validation import enumerate_first
 from sklearn_brainlm.exceptions import AtlasMismatchError, InvalidRecordingError
 from sklearn_brainlm.readers.cifti import read_labels
 
@@ -148,9 +149,9 @@ def load_atlas(labels_img, names=None):
     Raises
     ------
     InvalidRecordingError
-        The image does not hold labels.
+        The file cannot be read, or does not hold whole numbers.
     AtlasMismatchError
-        There are more or fewer names than labels.
+        There is no label, or there are more or fewer names than labels.
     """
     if isinstance(labels_img, (str, Path)) and str(labels_img).endswith(".dlabel.nii"):
         labels, own_names = read_labels(labels_img)
@@ -161,23 +162,31 @@ def load_atlas(labels_img, names=None):
     if names is None:
         return atlas
     if len(names) != len(atlas.labels):
+        lost = sorted(set(range(1, len(names) + 1)).difference(atlas.labels.tolist()))
+        is_counted = atlas.labels[0] > 0 and atlas.labels[-1] <= len(names)
+        missing = f" Label {enumerate_first(lost)} is missing; expected 1..{len(names)}."
         raise AtlasMismatchError(
             f"{atlas.source} has {len(atlas.labels)} labels, but there are {len(names)} names of "
-            "parcels. Give one name a label that is in the image, in the order of the numbers."
+            f"parcels.{missing if is_counted else ''} Give one name a label that is in the image, "
+            "in the order of the numbers."
         )
     return Atlas(**{**vars(atlas), "names": [str(name) for name in names]})
 
 
 def _load_volume(labels_img):
     """Load an atlas of voxels."""
+    import nibabel
+    from nibabel.filebasedimages import ImageFileError
     from nilearn.image import load_img
 
-    source = str(labels_img) if isinstance(labels_img, (str, Path)) else "labels_img"
+    is_path = isinstance(labels_img, (str, Path))
+    source = str(labels_img) if is_path else "labels_img"
     try:
-        image = load_img(labels_img)
+        # Not the path itself: nilearn would take brackets in it for a pattern.
+        image = load_img(nibabel.load(labels_img) if is_path else labels_img)
         values = np.asarray(image.dataobj)
-    except (ValueError, OSError, EOFError) as error:
-        if isinstance(labels_img, (str, Path)) and not Path(labels_img).exists():
+    except (ValueError, TypeError, OSError, EOFError, ImageFileError) as error:
+        if is_path and not Path(labels_img).exists():
             raise FileNotFoundError(f"{source} does not exist. Give a label image.") from None
         raise InvalidRecordingError(f"{source} cannot be read: {error}. Get it again.") from error
     if values.ndim == 4 and values.shape[3] == 1:
@@ -190,7 +199,7 @@ def _load_volume(labels_img):
     volume = np.ascontiguousarray(values, dtype=np.int32)
     labels = np.unique(volume[volume != 0])
     if not len(labels):
-        raise InvalidRecordingError(f"{source} has no label but the background. Get it again.")
+        raise AtlasMismatchError(f"{source} has no label but the background. Get it again.")
     affine = np.asarray(image.affine, dtype=float)
     digest = hashlib.sha256(volume.tobytes() + affine.tobytes()).hexdigest()
     return Atlas("volume", source, labels, [str(k) for k in labels], digest, volume, affine)

@@ -9,14 +9,18 @@ from typing import NamedTuple
 import numpy as np
 
 from sklearn_brainlm._validation import check_t_r
-from sklearn_brainlm.exceptions import InvalidRecordingError, UntrustedFileError
-from sklearn_brainlm.readers.files import check_file, refuse_web_page
+from sklearn_brainlm.exceptions import InvalidRecordingError
+from sklearn_brainlm.readers.files import check_file, check_key, refuse_web_page
 
 __all__ = ["BoldImage", "read_bold"]
 
 _HEADER_BYTES = 544  # NIfTI-2; a NIfTI-1 image is longer than its header of 352
-_MAX_RATIO = 1100  # more than deflate can make of zeros
+# Most that an image may unpack to: this many times its size, and a gigabyte in any case. Real runs
+# are packed to a half or, where most of the volume is zero, a tenth.
+_MAX_RATIO = 100
+_MAX_SMALL = 1 << 30  # bytes
 _STEP = 1 << 22  # bytes
+_MAX_SCALE = 1e9  # of what a header scales by; values of BOLD are below a million
 _SECONDS = {"sec": 1.0, "msec": 1e-3, "usec": 1e-6, "unknown": 1.0}
 
 
@@ -36,13 +40,15 @@ class BoldImage(NamedTuple):
     t_r: float | None
 
 
-def read_bold(path):
+def read_bold(path, *, max_bytes=1 << 36):
     """Read a 4-D NIfTI image into memory.
 
     Parameters
     ----------
     path : path
         ``.nii`` or ``.nii.gz``.
+    max_bytes : int, default=2**36
+        Refuse a larger image, by what its header says, before anything of it is read.
 
     Returns
     -------
@@ -52,9 +58,10 @@ def read_bold(path):
     Raises
     ------
     InvalidRecordingError
-        The file is truncated, its checksum is wrong, or it is no 4-D image.
+        The file is truncated, its checksum is wrong, it is no 4-D image, or it announces more
+        than it can hold or than `max_bytes`.
     UntrustedFileError
-        It announces more than it can hold.
+        It is not a regular file.
 
     Notes
     -----
@@ -62,6 +69,7 @@ def read_bold(path):
     noticed there. Here the file is unpacked to the end, once, and the image made of what came out.
     """
     path, size = check_file(path)
+    check_key(path)
     is_gzip = path.name.endswith(".gz")
     with open(path, "rb") as file:
         refuse_web_page(path, file.read(256))
@@ -69,15 +77,15 @@ def read_bold(path):
         with gzip.open(path) if is_gzip else open(path, "rb") as file:
             begin = file.read(_HEADER_BYTES)
             image_class, n_bytes = _read_header(path, begin)
-            if n_bytes > size * (_MAX_RATIO if is_gzip else 1):
-                if not is_gzip:
-                    raise InvalidRecordingError(
-                        f"{path} is truncated: it has {size} bytes, its header announces "
-                        f"{n_bytes}. Copy it again."
-                    )
-                raise UntrustedFileError(
-                    f"{path} has {size} bytes and announces {n_bytes}, more than can be packed "
-                    "into it. Copy it again."
+            if n_bytes > size and not is_gzip:
+                raise InvalidRecordingError(
+                    f"{path} is truncated: it has {size} bytes, its header announces {n_bytes}. "
+                    "Copy it again."
+                )
+            if n_bytes > min(max_bytes, max(size * _MAX_RATIO, _MAX_SMALL)):
+                raise InvalidRecordingError(
+                    f"{path} has {size} bytes and announces {n_bytes}, more than a run is packed "
+                    f"into or than the {max_bytes} that are read. Copy it again, or unpack it."
                 )
             content = io.BytesIO()
             content.write(begin[:n_bytes])
@@ -117,10 +125,15 @@ def _read_header(path, begin):
         shape = header.get_data_shape()
         if header.get_data_dtype().kind not in "iuf":
             raise HeaderDataError(f"its values are {header.get_data_dtype()}")
+        scales = [float(header[field]) for field in ("scl_slope", "scl_inter")]
+        if not all(abs(scale) <= _MAX_SCALE for scale in scales):  # nor NaN
+            raise HeaderDataError(f"scl_slope and scl_inter are {scales}, at most {_MAX_SCALE:g}")
         values = math.prod(int(n) for n in shape) * header.get_data_dtype().itemsize
         offset = int(header.get_data_offset())
     except (HeaderDataError, ValueError, TypeError, OverflowError) as error:
-        raise InvalidRecordingError(f"{path} has a header that cannot be used: {error}.") from error
+        raise InvalidRecordingError(
+            f"{path} has a header that cannot be used: {error}. Preprocess it again."
+        ) from error
     if len(shape) != 4 or min(shape) < 1 or shape[3] < 2 or offset < 0:
         raise InvalidRecordingError(
             f"{path} has shape {tuple(int(n) for n in shape)}; expected a 4-D image of two "

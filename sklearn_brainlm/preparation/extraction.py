@@ -37,6 +37,7 @@ class Extracted:
     n_volumes: int  # of the run
     confounds: list  # names of the regressors
     min_coverage: float | None  # smallest share of a label with signal; None for grayordinates
+    n_not_finite: int | None = None  # voxels with NaN or infinity; None for grayordinates
 
 
 @dataclass(frozen=True)
@@ -109,18 +110,17 @@ class Extraction:
             n_volumes, header_t_r = len(read.recording), read.t_r
             regressors, kept = self._load_confounds(run.image, n_volumes)
             t_r = self._settle_t_r(run.image, header_t_r)
-            recording, coverage = (
-                self._clean(read.recording, run.image, t_r, regressors, kept),
-                None,
-            )
+            recording = self._clean(read.recording, run.image, t_r, regressors, kept)
+            coverage = n_not_finite = None
         else:
             bold = read_bold(run.image)
             n_volumes = bold.values.shape[3]
             regressors, kept = self._load_confounds(run.image, n_volumes)
             t_r = self._settle_t_r(run.image, bold.t_r)
+            n_not_finite = int(np.sum(~np.isfinite(bold.values).all(axis=3)))
             recording, coverage = self._average(bold, run.image, t_r, regressors, kept)
         names = [] if regressors is None else [str(name) for name in regressors.columns]
-        return Extracted(recording, t_r, kept, n_volumes, names, coverage)
+        return Extracted(recording, t_r, kept, n_volumes, names, coverage, n_not_finite)
 
     def _load_confounds(self, image, n_volumes):
         """Regressors (T, n) or None, and the timepoints that are kept."""

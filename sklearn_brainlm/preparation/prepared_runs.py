@@ -66,7 +66,7 @@ def prepare_run(run, extraction, work_dir, log_dir):
             extracted = extraction.average(run)
         except MemoryError:  # another machine, or fewer processes, may well read it
             raise
-        except Exception as error:  # one bad run does not stop the others
+        except Exception as error:  # noqa: BLE001 - one bad run does not stop the others
             outcome["Reason"] = " ".join(str(error).split()) or type(error).__name__
             outcome["Error"] = type(error).__name__
             lines += getattr(error, "__notes__", [])
@@ -156,6 +156,7 @@ def _describe(extracted):
         "ScrubbedTimepoints": scrubbed.tolist(),
         "Confounds": extracted.confounds,
         "SmallestCoverage": extracted.min_coverage,
+        "NotFiniteVoxels": extracted.n_not_finite,
     }
 
 

@@ -1,6 +1,8 @@
 """What every file of a recording has to be before anything is read of it, and what is read."""
 
+import hashlib
 import os
+import re
 import stat
 from pathlib import Path
 from typing import NamedTuple
@@ -13,7 +15,10 @@ from sklearn_brainlm.exceptions import (
     UntrustedFileError,
 )
 
-__all__ = ["ReadRecording", "as_read_recording", "check_file", "refuse_web_page"]
+__all__ = ["ReadRecording", "as_read_recording", "check_file", "check_key", "refuse_web_page"]
+
+# The name git-annex gives a file: MD5E-s1234--<digest>.nii.gz
+_KEY = re.compile(r"(MD5|SHA1|SHA224|SHA256|SHA384|SHA512)E?(?:-s(\d+))?--([0-9a-f]+)(?:\..*)?")
 
 
 class ReadRecording(NamedTuple):
@@ -83,6 +88,35 @@ def check_file(path):
     if not found.st_size:
         raise InvalidRecordingError(f"{path} is empty. Copy or write it again.")
     return path, found.st_size
+
+
+def check_key(path):
+    """Compare a file with the checksum that git-annex, and so DataLad, named it by.
+
+    Parameters
+    ----------
+    path : path
+        The file, or a link to it. One that is named otherwise is not looked at.
+
+    Raises
+    ------
+    InvalidRecordingError
+        Its bytes are not those it was named by.
+
+    Notes
+    -----
+    An uncompressed image has no checksum of its own: this is where a flipped byte of one shows.
+    """
+    key = _KEY.fullmatch(Path(os.path.realpath(path)).name)
+    if key is None:
+        return
+    with open(path, "rb") as file:
+        found = hashlib.file_digest(file, key[1].lower()).hexdigest()
+    if found != key[3]:
+        raise InvalidRecordingError(
+            f"{path} is damaged: its {key[1]} is {found}, git-annex stored it as {key[3]}. Run "
+            f"'datalad drop --reckless availability' and 'datalad get' on it."
+        )
 
 
 def refuse_web_page(path, begin):

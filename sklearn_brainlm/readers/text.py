@@ -16,6 +16,7 @@ __all__ = ["SEPARATORS", "read_text"]
 # None is any white space, as AFNI writes.
 SEPARATORS = {".tsv": "\t", ".csv": ",", ".1D": None, ".dat": None, ".txt": None}
 _MAX_BYTES = 1 << 30  # of text: 10 000 timepoints of 1000 parcels are a quarter of it
+_PART = 1 << 20
 
 
 def read_text(path, *, parcels="columns", n_parcels=None):
@@ -88,7 +89,12 @@ def _read_lines(path):
     """Lines of a text file, unpacked where it is compressed; iterate once."""
     try:
         with gzip.open(path) if path.suffix == ".gz" else open(path, "rb") as file:
-            content = file.read(_MAX_BYTES + 1)  # to the end: the checksum is there
+            # To the end, where the checksum is; in parts, as room for all of one is taken at once.
+            parts, n_bytes = [], 0
+            while n_bytes <= _MAX_BYTES and (part := file.read(_PART)):
+                parts.append(part)
+                n_bytes += len(part)
+            content = b"".join(parts)
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
         raise InvalidRecordingError(
             f"{path} is a damaged or truncated gzip file ({error}). Copy it again."

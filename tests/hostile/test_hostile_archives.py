@@ -207,6 +207,7 @@ def test_fault_078_079_nothing_is_ever_unpacked():
             if name.endswith(".py"):
                 with open(os.path.join(root, name), encoding="utf-8") as file:
                     text = file.read()
+                text = text.replace(".str.extract(", "")  # pandas, of columns of text
                 for word in ("extractall", "unpack_archive", "tarfile", ".extract("):
                     assert word not in text, (name, word)
 
