@@ -4,6 +4,7 @@
 VENV ?= .venv
 PYTHON ?= python3
 RECORDINGS ?=
+MINUTES ?= 30
 # Processes that the quick tests are shared out to.
 TEST_PROCESSES ?= 2
 
@@ -13,11 +14,11 @@ requirements := pyproject.toml setup.cfg constraints.txt
 package_files = $(shell find sklearn_brainlm -name '*.py')
 
 # One thread: the sums, and the time limits of the tests, do not depend on the machine.
-test lint test-slow test-oldest faults doc: export OMP_NUM_THREADS = 1
+test lint test-slow test-oldest faults fuzz doc: export OMP_NUM_THREADS = 1
 # Networks this small gain nothing from a second thread, and wait for it on a busy machine.
 demo: export OMP_NUM_THREADS ?= 1
 
-.PHONY: help demo test test-slow test-oldest faults lint doc clean
+.PHONY: help demo test test-slow test-oldest faults fuzz lint doc clean
 
 help:
 	@echo "make demo                    the main job on a simulated cohort, with figures"
@@ -26,6 +27,7 @@ help:
 	@echo "make test-slow               the tests that take longer"
 	@echo "make test-oldest             the quick tests on the oldest supported versions"
 	@echo "make faults                  faults, bad inputs and hostile files, as a table"
+	@echo "make fuzz MINUTES=30         changes at random for so long, as a table"
 	@echo "make lint                    style, import contracts, docstrings and their examples"
 	@echo "make doc                     the documentation, into doc/_build/html"
 	@echo "make clean                   remove $(VENV), caches and the results of the demo"
@@ -55,6 +57,9 @@ test-oldest:
 
 faults: $(VENV)/.installed-test
 	"$(bin)/python" -m pytest tests/faults
+
+fuzz: $(VENV)/.installed-test
+	"$(bin)/python" benchmarks/fuzzing.py --minutes $(MINUTES) --output build/fuzzing
 
 lint: $(VENV)/.installed-dev
 	"$(bin)/ruff" check .

@@ -2,6 +2,7 @@
 
 import re
 from pathlib import Path
+from tokenize import TokenError
 
 import numpy as np
 from sklearn.utils import Bunch
@@ -196,7 +197,7 @@ def _open_recording(folder, row, parcels_file, n_parcels):
         )
     try:
         recording = np.load(file, mmap_mode="r", allow_pickle=False)
-    except (ValueError, EOFError) as error:
+    except (ValueError, EOFError, OverflowError, SyntaxError, TokenError) as error:
         raise InvalidRecordingError(
             f"{file} cannot be opened as an array ({error}). Save it again with numpy.save, as "
             "numbers."
