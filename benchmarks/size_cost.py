@@ -104,7 +104,11 @@ def make_rows(cells):
     about = {"benchmark": "size_cost", "dataset": "random numbers", "seed": SEED}
     groups = cells.groupby(["variant", "n_parcels", "n_timepoints"], sort=False)
     for (variant, n_parcels, n_timepoints), own in groups:
-        about |= {"task": "training step", "method": variant, "cpu_seconds": own.seconds.median()}
+        about |= {
+            "task": "training step",
+            "method": variant,
+            "cpu_seconds": own.seconds.dropna().median(),
+        }
         about["setting"] = (
             f"{n_parcels} parcels, {n_timepoints} timepoints, {own.n_tokens.iloc[0]} tokens"
         )
@@ -114,7 +118,7 @@ def make_rows(cells):
             ("share of GEMM rate", own.share),
         ):
             bounds = {"ci_low": column.min(), "ci_high": column.max()}
-            rows.append({**about, "metric": metric, "value": column.median(), **bounds})
+            rows.append({**about, "metric": metric, "value": column.dropna().median(), **bounds})
     for variant, exponents in exponents_of(cells).items():
         about |= {"task": "cost against tokens", "method": variant, "cpu_seconds": np.nan}
         for part, value in exponents.items():

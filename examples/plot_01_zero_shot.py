@@ -11,21 +11,22 @@ weights the only difference is the name, ``weights="brainlm-13M"``, one of
 # %%
 # Somebody pretrains
 # ------------------
-# A simulated cohort stands for recordings that nilearn's maskers returned. What the weights expect
-# of recordings (parcels, repetition time, scaling) is saved with them.
+# A simulated cohort stands for recordings that nilearn's maskers returned, unless
+# ``BRAINLM_RECORDINGS_FOLDER`` names yours. What the weights expect of recordings (parcels,
+# repetition time, scaling) is saved with them.
 
 import tempfile
 from pathlib import Path
 
+from _recordings import open_recordings
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVR
 
 from sklearn_brainlm import BrainLMTransformer
-from sklearn_brainlm.datasets import make_cohort
 
-cohort = make_cohort(n_subjects=16, n_timepoints=120, random_state=0)
+cohort = open_recordings(16, 120, n_parcels=60, needs=["age"])
 model = BrainLMTransformer(
     window_length=60, patch_length=20, t_r=cohort.t_r, max_epochs=1, random_state=0
 )

@@ -242,8 +242,8 @@ def _get(wanted, force):
     what = f"{name} of {wanted['repo_id']} on the Hugging Face hub"
     if wanted["revision"] is not None:
         what += f" (revision {wanted['revision']})"
+    how = {"force_download": force, "local_files_only": offline, "cache_dir": _cache()}
     try:
-        how = {"force_download": force, "local_files_only": offline, "cache_dir": _cache()}
         return Path(hf_hub_download(**wanted, **how))
     except errors.LocalEntryNotFoundError as error:
         folder = f" --subfolder {wanted['subfolder']}" if wanted["subfolder"] else ""

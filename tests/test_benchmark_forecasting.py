@@ -165,7 +165,7 @@ def test_kept_rows_are_replaced_by_their_key(tmp_path):
     again = _kept.Kept(
         tmp_path / "x.csv", "p", {"method": str, "seed": str, "budget": str}, {"v": float}
     )
-    assert sorted(again.table["v"]) == [0.1 + 0.2, 3.0, 4.0]
+    assert sorted(again.table["v"]) == pytest.approx([0.1 + 0.2, 3.0, 4.0])
     assert again.has(method="b", seed="") and not again.has(method="a", budget="y")
     again.add({"v": [5.0]}, method="a", seed="0", budget="y")
     assert list(again.of(method="a")["v"]) == [5.0]

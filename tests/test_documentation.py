@@ -77,6 +77,8 @@ def test_every_page_is_reached_from_the_index():
     reached, to_read = set(), ["index"]
     while to_read:
         page = to_read.pop()
+        if BUILT & set(Path(page).parts):
+            continue  # the build makes it
         assert page in PAGES, f"a toctree names {page}, which is no page"
         if page not in reached:
             reached.add(page)

@@ -88,6 +88,8 @@ def test_constraints_agree_with_pyproject():
 
 def test_constraints_pin_what_the_requirements_need():
     pinned = pins()
+    if not pinned["scikit-learn"].specifier.contains(metadata.version("scikit-learn")):
+        pytest.skip("other versions are installed than those of constraints.txt")
     waiting = [(req.name, tuple(req.extras)) for req in declared_requirements()]
     seen, unpinned = set(), set()
     while waiting:

@@ -139,6 +139,7 @@ class ConnectivityFeatures(ClassNamePrefixFeaturesOutMixin, RecordingMeasure):
             kind=self.kind,
             vectorize=True,
             discard_diagonal=unit_diagonal,
+            standardize="zscore_sample",  # nilearn's default, which older ones named otherwise
         )
         n_parcels = self.n_features_in_
         if n_parcels < 2:

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from faults.refusing import folder, own, refuses, saved  # noqa: F401 - fixtures
+
 N_ROWS = 132
 N_OBSERVED = 2
 OBSERVED_LENGTH = 150
