@@ -56,18 +56,18 @@ class Observation:
         self(found[0].message)
 
     @contextmanager
-    def leaves(self, folder):
-        """Fail when a file below `folder` appears, vanishes or changes within the block."""
-        before = listing(folder)
+    def leaves(self, place):
+        """Fail when a file below `place` appears, vanishes or changes within the block."""
+        before = listing(place)
         yield
-        assert listing(folder) == before, f"{folder} was written to"
+        assert listing(place) == before, f"{place} was written to"
 
 
-def listing(folder):
-    """The files below a folder, with the digest of each; a link, with where it leads."""
+def listing(place):
+    """The files below a place, with the digest of each; a link, with where it leads."""
     found = {}
-    for path in sorted(Path(folder).rglob("*")):
-        name = str(path.relative_to(folder))
+    for path in sorted(Path(place).rglob("*")):
+        name = str(path.relative_to(place))
         if path.is_symlink():
             found[name] = os.readlink(path)
         elif path.is_file():
