@@ -62,5 +62,11 @@ def list_weights():
     -------
     known : list of KnownWeights
         Each has a name that ``weights=`` and :func:`load_weights` take.
+
+    Examples
+    --------
+    >>> from sklearn_brainlm import list_weights
+    >>> {known.licence[:15] for known in list_weights()}
+    {'CC BY-NC-ND 4.0'}
     """
     return list(_KNOWN)

@@ -64,6 +64,12 @@ def masked_r(true, predicted, masked):
     r : float
         Pearson correlation, the products of each window taken about its own means and pooled.
         NaN, with an UndefinedMetricWarning, when either side is constant in every window.
+
+    Examples
+    --------
+    >>> true = np.array([[1.0, 2.0], [3.0, 4.0]])
+    >>> round(masked_r(true, 3 * true + 1, np.ones((2, 2), dtype=bool)), 3)
+    1.0
     """
     products = np.zeros(3)
     for true_values, predicted_values in _masked_values(true, predicted, masked):
@@ -86,6 +92,12 @@ def masked_mse(true, predicted, masked):
     -------
     mse : float
         Mean squared error, in squared units of `true`.
+
+    Examples
+    --------
+    >>> true = np.array([[1.0, 2.0], [3.0, 4.0]])
+    >>> masked_mse(true, true + 2, np.ones((2, 2), dtype=bool))
+    4.0
     """
     errors = [a - b for a, b in _masked_values(true, predicted, masked)]
     return float(sum(error @ error for error in errors) / sum(error.size for error in errors))
@@ -113,6 +125,13 @@ def masked_sums(true, predicted, masked):
     ------
     ValueError
         If shapes differ, a window has nothing masked, or a masked value is not finite.
+
+    Examples
+    --------
+    >>> true = np.array([[[1.0], [3.0]], [[5.0], [9.0]]])
+    >>> sse, ss = masked_sums(true, true + 1, np.ones((2, 2, 1), dtype=bool))
+    >>> sse, ss
+    (array([2., 2.]), array([2., 8.]))
     """
     pairs = _masked_values(true, predicted, masked)
     sse = np.array([np.sum((a - b) ** 2) for a, b in pairs])
@@ -132,6 +151,12 @@ def r2_per_timepoint(true, predicted):
     -------
     r2 : float64 array of shape (n_timepoints,)
         :func:`masked_r2` over windows and parcels at each timepoint.
+
+    Examples
+    --------
+    >>> true = np.arange(8.0).reshape(2, 2, 2)
+    >>> r2_per_timepoint(true, true)
+    array([1., 1.])
     """
     return _per_timepoint(masked_r2, true, predicted)
 
@@ -148,6 +173,12 @@ def r_per_timepoint(true, predicted):
     -------
     r : float64 array of shape (n_timepoints,)
         :func:`masked_r` over windows and parcels at each timepoint.
+
+    Examples
+    --------
+    >>> true = np.arange(8.0).reshape(2, 2, 2)
+    >>> r_per_timepoint(true, -true).round(3)
+    array([-1., -1.])
     """
     return _per_timepoint(masked_r, true, predicted)
 
@@ -164,6 +195,12 @@ def mse_per_timepoint(true, predicted):
     -------
     mse : float64 array of shape (n_timepoints,)
         :func:`masked_mse` over windows and parcels at each timepoint.
+
+    Examples
+    --------
+    >>> true = np.arange(8.0).reshape(2, 2, 2)
+    >>> mse_per_timepoint(true, true + 0.5)
+    array([0.25, 0.25])
     """
     return _per_timepoint(masked_mse, true, predicted)
 

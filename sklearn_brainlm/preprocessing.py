@@ -296,6 +296,15 @@ def standardize_recordings(X):
     -----
     The standard deviation divides by n_timepoints, as scikit-learn's does and nilearn's
     "zscore" does. Nothing is learned across recordings, so it may be done before cross-validation.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn_brainlm import standardize_recordings
+    >>> rng = np.random.default_rng(0)
+    >>> made = standardize_recordings([5 + 2 * rng.standard_normal((50, 3))])
+    >>> made[0].shape, bool(np.allclose(made[0].std(axis=0), 1, atol=1e-5))
+    ((50, 3), True)
     """
     standardized = []
     for recording in check_recordings(X, estimator_name="standardize_recordings"):

@@ -27,6 +27,7 @@ from sklearn_brainlm import (
     GaussianReconstructor,
     RecordingScaler,
 )
+from sklearn_brainlm.baselines import MaskedGCN, MaskedVAE
 
 WINDOWS = {"window_length": 20, "patch_length": 5}
 SMALL = {
@@ -63,6 +64,11 @@ RECORDING_ESTIMATORS = [
     BrainLMForecaster(**FORECASTING),
 ]
 
+PARCEL_EMBEDDERS = [
+    MaskedVAE(**WINDOWS, embed_dim=2, hidden_dim=8, max_epochs=1, random_state=0),
+    MaskedGCN(**WINDOWS, hidden_dim=8, depth=2, n_neighbors=3, max_epochs=1, random_state=0),
+]
+
 # Adapted estimator -> number of checks scikit-learn 1.9.1 generates for it. The scaler has one less
 # than the transformer, check_transformer_preserve_dtypes: it returns lists, which have no dtype.
 # The regressor has one more than most: it takes several targets.
@@ -85,6 +91,12 @@ def check_id(value):
 
 @pytest.mark.parametrize(("estimator", "check"), recording_checks(*RECORDING_ESTIMATORS))
 def test_recordings(estimator, check):
+    check(type(estimator).__name__, estimator)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("estimator", "check"), recording_checks(*PARCEL_EMBEDDERS))
+def test_recordings_of_parcel_embedders(estimator, check):
     check(type(estimator).__name__, estimator)
 
 

@@ -11,10 +11,19 @@ import pytest
 
 import sklearn_brainlm
 import sklearn_brainlm.baselines
+import sklearn_brainlm.datasets
+import sklearn_brainlm.metrics
 import sklearn_brainlm.plotting
 
 ROOT = Path(__file__).parents[1]
 DOC = ROOT / "doc"
+MODULES = [
+    sklearn_brainlm,
+    sklearn_brainlm.baselines,
+    sklearn_brainlm.datasets,
+    sklearn_brainlm.metrics,
+    sklearn_brainlm.plotting,
+]
 BUILT = {"_build", "generated", "_templates"}
 PAGES = sorted(
     page.relative_to(DOC).with_suffix("").as_posix()
@@ -66,11 +75,22 @@ def _quoted_rows():
             yield source, name, figures.split(", ")
 
 
-@pytest.mark.parametrize(
-    "module", [sklearn_brainlm, sklearn_brainlm.baselines, sklearn_brainlm.plotting]
-)
+@pytest.mark.parametrize("module", MODULES)
 def test_the_api_page_lists_every_public_name_once(module):
     assert sorted(_listed(module.__name__)) == sorted(module.__all__)
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_every_public_function_and_class_has_an_example(module):
+    public = [(name, getattr(module, name)) for name in module.__all__]
+    lacking = [
+        name
+        for name, value in public
+        if callable(value)
+        and not (isinstance(value, type) and issubclass(value, BaseException))
+        and ">>> " not in value.__doc__
+    ]
+    assert not lacking
 
 
 def test_every_page_is_reached_from_the_index():

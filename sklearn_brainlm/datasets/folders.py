@@ -17,7 +17,7 @@ _TEXT_COLUMNS = ["participant_id", "recording", "label", "sex", "group", "site",
 
 
 def load_recordings_folder(path, *, atlas=None):
-    """Open a folder of recordings: one ``.npy`` file each, and two tables.
+    r"""Open a folder of recordings: one ``.npy`` file each, and two tables.
 
     Parameters
     ----------
@@ -52,6 +52,21 @@ def load_recordings_folder(path, *, atlas=None):
     -----
     Recordings stay on disk until they are used, in the dtype they were saved in. Arrays of
     objects are refused, because reading them would run code.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import numpy as np
+    >>> from pathlib import Path
+    >>> from sklearn_brainlm.datasets import load_recordings_folder
+    >>> folder = Path(tempfile.mkdtemp())
+    >>> np.save(folder / "sub-1.npy", np.ones((100, 2), dtype=np.float32))
+    >>> lines = ["participant_id\trecording\ttr_s", "sub-1\tsub-1.npy\t2.0"]
+    >>> written = (folder / "participants.tsv").write_text("\n".join(lines))
+    >>> written = (folder / "parcels.tsv").write_text("index\tlabel\n0\tleft\n1\tright")
+    >>> opened = load_recordings_folder(folder)
+    >>> opened.recordings[0].shape, list(opened.parcels["label"])
+    ((100, 2), ['left', 'right'])
     """
     path = Path(path)
     participants, parcels = read_folder_tables(path, atlas=atlas)
@@ -71,7 +86,7 @@ def load_recordings_folder(path, *, atlas=None):
 
 
 def read_folder_tables(path, *, atlas=None):
-    """Read the tables of a folder of recordings, and none of the recordings.
+    r"""Read the tables of a folder of recordings, and none of the recordings.
 
     Parameters
     ----------
@@ -93,6 +108,21 @@ def read_folder_tables(path, *, atlas=None):
         If the folder or a table is missing.
     InvalidRecordingError
         If a table does not say what it should. The message names the file.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import numpy as np
+    >>> from pathlib import Path
+    >>> from sklearn_brainlm.datasets import read_folder_tables
+    >>> folder = Path(tempfile.mkdtemp())
+    >>> np.save(folder / "sub-1.npy", np.ones((100, 2), dtype=np.float32))
+    >>> lines = ["participant_id\trecording\ttr_s", "sub-1\tsub-1.npy\t2.0"]
+    >>> written = (folder / "participants.tsv").write_text("\n".join(lines))
+    >>> written = (folder / "parcels.tsv").write_text("index\tlabel\n0\tleft\n1\tright")
+    >>> participants, parcels = read_folder_tables(folder)
+    >>> len(participants), len(parcels)
+    (1, 2)
     """
     path = Path(path)
     if not path.is_dir():
