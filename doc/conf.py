@@ -27,6 +27,7 @@ language = "en-GB"
 
 autosummary_generate = True
 autodoc_typehints = "none"
+toc_object_entries_show_parents = "hide"
 # The template lists the members; numpydoc would list those of scikit-learn again.
 numpydoc_show_class_members = False
 numpydoc_class_members_toctree = False
@@ -54,6 +55,7 @@ sphinx_gallery_conf = {
 html_theme = "pydata_sphinx_theme"
 html_title = "sklearn_brainlm"
 html_show_sourcelink = False
+html_sidebars = {"*": []}  # pages of the first level have no others beside them
 # Without a version switcher or analytics, no page asks the network for anything but mathematics.
 html_theme_options = {
     "navbar_end": ["theme-switcher"],
@@ -83,7 +85,7 @@ def _read_markdown(app, relative_path, parent_docname, content):
 
 
 def _underline(heading):
-    """Return a heading of Markdown as one of reStructuredText, without the brackets of a version."""
+    """Return a heading of Markdown as one of reStructuredText, without brackets."""
     title = re.sub(r"[\[\]]", "", heading[2])
     return f"{title}\n{'--~'[len(heading[1]) - 1] * len(title)}\n"
 

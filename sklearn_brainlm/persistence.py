@@ -4,6 +4,7 @@ What a pickle of the estimator holds is written as JSON and safetensors, so that
 runs no code of the file's choosing.
 """
 
+from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import numpy as np
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
+from sklearn_brainlm._replaced_weights import current
 from sklearn_brainlm._versions import package_versions
 from sklearn_brainlm.cards import write_card
 from sklearn_brainlm.contract import InputContract
@@ -48,12 +50,18 @@ class PersistenceMixin:
         Parameters
         ----------
         path : str or Path
-            The folder: config.json, model.safetensors and README.md, a model card.
+            The folder: config.json, model.safetensors and README.md, a model card. Those that are
+            there are replaced, all of them or, when the process is killed before, none.
 
         Returns
         -------
         path : Path
             The folder.
+
+        Raises
+        ------
+        StoreLockedError
+            If another process is writing there, and goes on for a minute.
         """
         check_is_fitted(self)
         return to_folder(self, path)
@@ -211,9 +219,12 @@ def read_once(cls, source, device, parcel_coords=None):
         files = sorted(path.iterdir()) if path.is_dir() else [path]
         # Folders are written anew: what was read is good while the files are. Clocks jump, so
         # config.json, which vouches for the arrays of our own weights, counts by what it says.
-        found = [(f, f.stat()) for f in files]
-        stamps = tuple((f.name, s.st_size, s.st_mtime_ns, s.st_ino) for f, s in found)
-        beside = (path if path.is_dir() else path.parent) / "config.json"
+        found = []
+        for file in files:
+            with suppress(FileNotFoundError):  # of somebody who is writing them anew
+                found.append((file.name, file.stat()))
+        stamps = tuple((name, s.st_size, s.st_mtime_ns, s.st_ino) for name, s in found)
+        beside = current((path if path.is_dir() else path.parent) / "config.json")
         stamps += (file_sha256(beside),) if beside.is_file() else ()
         source = str(path.resolve())
     coords = None

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from sklearn_brainlm._durable_files import write_bytes_atomically
+from sklearn_brainlm._replaced_weights import current, read_steadily, replaced_weights
 from sklearn_brainlm.exceptions import CheckpointError
 from sklearn_brainlm.weight_files import read_json, read_safetensors, write_safetensors
 
@@ -33,7 +34,8 @@ def save_weights(path, config, arrays, *, card=None):
     Parameters
     ----------
     path : str or Path
-        Folder; it is made when it is not there, and its files of these names are replaced.
+        Folder; it is made when it is not there, and its files of these names are replaced: all of
+        them or, when the process is killed before, none.
     config : dict
         What JSON can hold.
     arrays : dict of str to array
@@ -50,6 +52,8 @@ def save_weights(path, config, arrays, *, card=None):
     ------
     CheckpointError
         If an array is not finite.
+    StoreLockedError
+        If another process is writing there, and goes on for a minute.
     TypeError
         If `config` holds something that JSON cannot.
     """
@@ -60,12 +64,12 @@ def save_weights(path, config, arrays, *, card=None):
     described = {name: [str(a.dtype), list(a.shape)] for name, a in sorted(arrays.items())}
     config = {**config, "format": FORMAT, "format_version": _FORMAT_VERSION, "arrays": described}
     json.dumps(config, allow_nan=False)  # before anything is written
-    folder.mkdir(parents=True, exist_ok=True)
-    if card is not None:
-        write_bytes_atomically(folder / "README.md", card.encode())
-    config["sha256"] = write_safetensors(folder / "model.safetensors", arrays)
-    text = json.dumps(config, indent=2, allow_nan=False) + "\n"
-    write_bytes_atomically(folder / "config.json", text.encode())  # last: it vouches for the arrays
+    with replaced_weights(folder) as beside:
+        if card is not None:
+            write_bytes_atomically(beside("README.md"), card.encode())
+        config["sha256"] = write_safetensors(beside("model.safetensors"), arrays)
+        text = json.dumps(config, indent=2, allow_nan=False) + "\n"
+        write_bytes_atomically(beside("config.json"), text.encode())
     return folder
 
 
@@ -96,14 +100,7 @@ def read_weights(path):
         raise CheckpointError(
             f"{folder} is not a folder. Give the folder that save_pretrained wrote."
         )
-    here = sorted(entry.name for entry in folder.iterdir())
-    for name in ("config.json", "model.safetensors"):
-        if name not in here:
-            raise CheckpointError(
-                f"{folder / name} is missing. The folder holds: {', '.join(here) or 'nothing'}."
-            )
-    config = _read_config(folder)
-    arrays, _ = read_safetensors(folder / "model.safetensors", sha256=config["sha256"])
+    config, arrays = read_steadily(folder, lambda: _read_files(folder))
     found = {name: [str(array.dtype), list(array.shape)] for name, array in arrays.items()}
     check_names(config["arrays"], found, str(folder))
     _check_sizes(folder, config, arrays)
@@ -139,6 +136,19 @@ def check_names(expected, found, where):
         raise CheckpointError(f"{where} does not hold what is needed. {'; '.join(listed)}.")
 
 
+def _read_files(folder):
+    """Read config.json and the arrays that it vouches for."""
+    here = sorted(entry.name for entry in folder.iterdir())
+    for name in ("config.json", "model.safetensors"):
+        if current(folder / name).name not in here:
+            raise CheckpointError(
+                f"{folder / name} is missing. The folder holds: {', '.join(here) or 'nothing'}."
+            )
+    config = _read_config(folder)
+    path = current(folder / "model.safetensors")
+    return config, read_safetensors(path, sha256=config["sha256"])[0]
+
+
 def _check_sizes(folder, config, arrays):
     """Refuse a network that is larger than the arrays it shall hold, before memory is taken."""
     n_values = sum(array.size for array in arrays.values())
@@ -165,7 +175,7 @@ def _check_sizes(folder, config, arrays):
 
 def _read_config(folder):
     """Read config.json and check that it is one of ours."""
-    config = read_json(folder / "config.json")
+    config = read_json(current(folder / "config.json"))
     if config.get("format") != FORMAT:
         raise CheckpointError(
             f"{folder / 'config.json'} does not say that it is of the format {FORMAT!r}."

@@ -5,22 +5,21 @@ import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import torch
-
 from sklearn_brainlm import _official, _official_contract
 from sklearn_brainlm._durable_files import write_bytes_atomically
+from sklearn_brainlm._own_networks import build_own
+from sklearn_brainlm._replaced_weights import current, read_steadily, replaced_weights
 from sklearn_brainlm.catalogue import RELEASED_LICENCE, list_weights
 from sklearn_brainlm.contract import InputContract
-from sklearn_brainlm.exceptions import BrainLMError, CheckpointError, UntrustedFileError
+from sklearn_brainlm.exceptions import CheckpointError, UntrustedFileError
 from sklearn_brainlm.hub import DownloadError, fetch
-from sklearn_brainlm.modules import InformedAutoencoder, MaskedAutoencoder
 from sklearn_brainlm.weight_files import (
     read_json,
     read_safetensors,
     read_torch_file,
     write_safetensors,
 )
-from sklearn_brainlm.weight_folders import DOES_NOT_FIT, FORMAT, read_weights, save_weights
+from sklearn_brainlm.weight_folders import FORMAT, read_weights, save_weights
 
 __all__ = [
     "OWN",
@@ -41,11 +40,6 @@ _BY_SUFFIX = {".safetensors": read_safetensors, ".bin": read_torch_file}
 # Also what may name functions to call, as .skops and Keras' formats do.
 _PICKLES = {".ckpt", ".h5", ".hdf5", ".joblib", ".keras", ".npy", ".npz", ".pickle", ".pkl", ".pt"}
 _PICKLES |= {".pth", ".skops", ".tar", ".zip"}
-# Classes that a file may name: a name never becomes an import.
-_NETWORKS = {
-    network.__name__: network
-    for network in (InformedAutoencoder, MaskedAutoencoder, _official.make_network)
-}
 _ON_THE_HUB = re.compile(r"[\w.-]+/[\w.-]+")
 
 
@@ -145,6 +139,18 @@ def load_weights(source, subfolder=None, revision=None, sha256=None, *, parcel_c
         message lists them.
     UntrustedFileError
         If a file is not what its format allows, or is a pickle.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import numpy as np
+    >>> from sklearn_brainlm import BrainLMTransformer, load_weights
+    >>> recordings = np.random.default_rng(0).standard_normal((3, 40, 4))
+    >>> model = BrainLMTransformer(window_length=20, patch_length=5, max_epochs=1).fit(recordings)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     weights = load_weights(model.save_pretrained(folder))
+    >>> weights.contract.window_length
+    20
     """
     path, config = locate_weights(source, subfolder, revision, sha256)
     if config.get("format") == FORMAT:
@@ -153,10 +159,14 @@ def load_weights(source, subfolder=None, revision=None, sha256=None, *, parcel_c
             raise CheckpointError(
                 f"The SHA-256 of {path} is {config['sha256']}, expected {sha256}."
             )
-        contract, module = _build_own(path.parent, config, arrays)
+        contract, module = build_own(path.parent, config, arrays)
         return Weights(OWN, config, contract, module, config["sha256"])
+
+    def read():
+        return _read_config(path), *_reader_of(path)(current(path), sha256=sha256)
+
+    config, arrays, digest = read_steadily(path.parent, read)
     family = _official.family_of(config)
-    arrays, digest = _reader_of(path)(path, sha256=sha256)
     module, leftovers = _official.build_module(config, arrays, parcel_coords=parcel_coords)
     contract = _official_contract.contract_of(config, parcel_coords)
     return Weights(family, config, contract, module, digest, leftovers)
@@ -196,7 +206,8 @@ def locate_weights(source, subfolder=None, revision=None, sha256=None):
     if known is not None:
         path = _fetch(known.repository, subfolder or known.subfolder, revision, sha256)
     elif path.is_dir():
-        path = _find_in(path / (subfolder or ""))
+        folder = path / (subfolder or "")
+        path = read_steadily(folder, lambda: _find_in(folder))
     elif not path.exists() and _ON_THE_HUB.fullmatch(str(source)):
         path = _fetch(str(source), subfolder, revision, sha256)
     elif not path.is_file():
@@ -204,13 +215,7 @@ def locate_weights(source, subfolder=None, revision=None, sha256=None):
             f"{source} is neither a folder nor a file, nor a name of weights "
             f"({', '.join(weights.name for weights in list_weights())}), nor 'owner/repository'."
         )
-    config = read_json(path.parent / "config.json")
-    if config.get("format") != FORMAT:
-        try:
-            _official.check_config(config)
-        except (CheckpointError, UntrustedFileError) as error:
-            raise type(error)(f"{path.parent / 'config.json'}: {error}") from error
-    return path, config
+    return path, read_steadily(path.parent, lambda: _read_config(path))
 
 
 def export_official(path, config, module, leftovers):
@@ -234,14 +239,15 @@ def export_official(path, config, module, leftovers):
     """
     folder = Path(path)
     arrays = _official.export_arrays(config, module, leftovers)
-    folder.mkdir(parents=True, exist_ok=True)
     card = (
         "---\nlicense: cc-by-nc-nd-4.0\n---\n\n# BrainLM weights\n\n"
         f"Exported from released BrainLM weights. {RELEASED_LICENCE}\n\n**Do not redistribute.**\n"
     )
-    write_bytes_atomically(folder / "README.md", card.encode())
-    write_safetensors(folder / "model.safetensors", arrays, {"format": "pt"})
-    write_bytes_atomically(folder / "config.json", (json.dumps(config, indent=2) + "\n").encode())
+    with replaced_weights(folder) as beside:
+        write_bytes_atomically(beside("README.md"), card.encode())
+        write_safetensors(beside("model.safetensors"), arrays, {"format": "pt"})
+        text = json.dumps(config, indent=2) + "\n"
+        write_bytes_atomically(beside("config.json"), text.encode())
     return folder
 
 
@@ -263,50 +269,28 @@ def _fetch(repository, subfolder, revision, sha256):
     )
 
 
+def _read_config(path):
+    """Read the config.json beside a file of weights, and check it if it is a released one."""
+    beside = path.parent / "config.json"
+    config = read_json(current(beside))
+    if config.get("format") != FORMAT:
+        try:
+            _official.check_config(config)
+        except (CheckpointError, UntrustedFileError) as error:
+            raise type(error)(f"{beside}: {error}") from error
+    return config
+
+
 def _find_in(folder):
     """Return the file of weights of a folder."""
-    found = [folder / name for name in _READERS if (folder / name).is_file()]
-    if not found or not (folder / "config.json").is_file():
+    found = [folder / name for name in _READERS if current(folder / name).is_file()]
+    if not found or not current(folder / "config.json").is_file():
         here = sorted(entry.name for entry in folder.iterdir()) if folder.is_dir() else []
         raise CheckpointError(
             f"{folder} does not hold config.json and one of {', '.join(_READERS)}. It holds: "
             f"{', '.join(here) or 'nothing'}."
         )
     return found[0]
-
-
-def _build_own(folder, config, arrays):
-    """Build the network that a folder of this package's own format describes."""
-    described = config.get("network")
-    named = described.get("class") if isinstance(described, dict) else None
-    if not isinstance(named, str) or named not in _NETWORKS:
-        raise CheckpointError(
-            f"{folder} holds a {config.get('class')} without a network that can be built alone. "
-            "Use the from_pretrained of its class."
-        )
-    try:
-        contract = InputContract.from_dict(config["fitted"]["contract_"]["contract"])
-        module = _NETWORKS[named](**_resolve(described["parameters"], arrays))
-        state = {
-            name.removeprefix("net_."): torch.from_numpy(array)
-            for name, array in arrays.items()
-            if name.startswith("net_.")
-        }
-        module.load_state_dict(state)
-    except BrainLMError:
-        raise
-    except DOES_NOT_FIT as error:
-        raise CheckpointError(f"{folder} does not fit together: {error}") from error
-    return contract, module.eval()
-
-
-def _resolve(value, arrays):
-    """Put arrays in the places of their names."""
-    if not isinstance(value, dict):
-        return value
-    if set(value) == {"array"}:
-        return arrays[value["array"]]
-    return {key: _resolve(item, arrays) for key, item in value.items()}
 
 
 def _reader_of(path):

@@ -86,6 +86,9 @@ def test_replaced_while_it_is_read(tmp_path, monkeypatch):
 def test_a_writer_that_goes_on(tmp_path, monkeypatch):
     monkeypatch.setattr(_replaced_weights, "_MAX_WAIT", 0.05)
     save(tmp_path, 1)
-    with StoreLock(tmp_path), pytest.raises(StoreLockedError, match="is being written by"):
+    with StoreLock(tmp_path):  # of checkpoints
+        save(tmp_path, 1)
+    held = StoreLock(tmp_path, _replaced_weights._LOCK)
+    with held, pytest.raises(StoreLockedError, match="is being written by"):
         save(tmp_path, 2)
     assert read(tmp_path) == (1, 1)

@@ -34,8 +34,10 @@ class StoreLock:
     Parameters
     ----------
     folder : Path
-        The folder. The lock is its file ``building.lock``, which names host, process and time, and
-        counts the signs of life of its owner.
+        The folder.
+    name : str, default="building.lock"
+        The lock is this file of it, which names host, process and time, and counts the signs of
+        life of its owner.
 
     Raises
     ------
@@ -72,8 +74,8 @@ class StoreLock:
     True
     """
 
-    def __init__(self, folder):
-        self.path = folder / LOCK
+    def __init__(self, folder, name=LOCK):
+        self.path = folder / name
         self._descriptor = None
 
     def __enter__(self):
@@ -135,7 +137,7 @@ class StoreLock:
         self._thread.join()
         self._look()
         if self._taken_by is None:
-            with suppress(FileNotFoundError):  # removed by hand
+            with suppress(OSError):  # removed by hand, or where nothing may be written any more
                 os.unlink(self.path)  # while it is still ours
         os.close(self._descriptor)
 
