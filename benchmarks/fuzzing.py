@@ -94,9 +94,9 @@ def write_page(tally, runs, minutes, findings):
     lines = [
         "# Fuzzing",
         f"{n_tries:,} tries in {minutes:.0f} minutes, {runs} runs of tests/fuzzing with a seed "
-        "each: one process, 1 GiB more than what is mapped when it begins, 10 s for each try. A "
-        "finding is an error that is none of the allowed ones, a try that takes longer, memory "
-        "that runs out, or a changed byte that goes unnoticed.",
+        "each: one process, 1 GiB more than what is mapped when it begins, 10 s of CPU for each "
+        "try. A finding is an error that is none of the allowed ones, a try that takes longer, "
+        "memory that runs out, or a changed byte that goes unnoticed.",
         f"Findings: {n_findings or 'none'}"
         + (f", in the runs with seeds {', '.join(map(str, findings))}." if findings else "."),
         "| target | tries | accepted | refused | by | findings |\n"

@@ -11,7 +11,7 @@ import numpy as np
 from sklearn_brainlm._stalls import saying_when_slow
 from sklearn_brainlm._validation import describe
 from sklearn_brainlm.exceptions import InvalidRecordingError
-from sklearn_brainlm.masking import draw_mask
+from sklearn_brainlm.masking import draw_mask, mask_ratios
 from sklearn_brainlm.recordings import cut_window, n_columns, window_starts
 
 __all__ = [
@@ -319,7 +319,7 @@ class WindowBatches(DrawnBatches):
             self.masking,
             grid.n_rows,
             grid.n_columns(n_timepoints),
-            rng.choice(np.atleast_1d(self.mask_ratio)),
+            rng.choice(mask_ratios(self.mask_ratio)),
             n_windows=len(windows),
             rng=rng,
         )

@@ -14,6 +14,7 @@ __all__ = [
     "block_mask",
     "draw_mask",
     "future_mask",
+    "mask_ratios",
     "mask_to_bool",
     "n_masked_tokens",
     "parcel_mask",
@@ -277,6 +278,30 @@ def _n_masked_lines(n_lines, mask_ratio, line):
     _check_mask_ratio(mask_ratio)
     _check_two(n_lines, line, "masking='random'")
     return min(max(round(mask_ratio * n_lines), 1), n_lines - 1)
+
+
+def mask_ratios(mask_ratio):
+    """Return one or several mask ratios as an array.
+
+    Parameters
+    ----------
+    mask_ratio : float or sequence of float
+        Parts to mask.
+
+    Returns
+    -------
+    ratios : ndarray of shape (n_ratios,)
+        At least one.
+
+    Raises
+    ------
+    ValueError
+        If there is none.
+    """
+    ratios = np.atleast_1d(mask_ratio)
+    if ratios.ndim != 1 or not ratios.size:
+        raise ValueError(f"mask_ratio={mask_ratio!r} holds no ratio. Give a number, or several.")
+    return ratios
 
 
 def _check_mask_ratio(mask_ratio):

@@ -10,7 +10,7 @@ from sklearn_brainlm._base import draw_seed
 from sklearn_brainlm._validation import as_float32
 from sklearn_brainlm.exceptions import DataQualityWarning, InvalidRecordingError
 from sklearn_brainlm.imputation import check_missing, interpolate
-from sklearn_brainlm.masking import draw_mask
+from sklearn_brainlm.masking import draw_mask, mask_ratios
 from sklearn_brainlm.metrics import masked_r2
 
 __all__ = ["ReconstructionMixin"]
@@ -61,7 +61,7 @@ class ReconstructionMixin:
         self._refuse_resampling("reconstruct")
         recordings = self._check_fitted_X(X)
         if mask_ratio is None:
-            mask_ratio = np.atleast_1d(self.mask_ratio)[0]
+            mask_ratio = mask_ratios(self.mask_ratio)[0]
         made = [
             Bunch(
                 true=np.empty(recording.shape, np.float32),
@@ -207,7 +207,7 @@ class ReconstructionMixin:
         """
         recordings = self._check_fitted_X(X)
         scores = []
-        for mask_ratio in np.atleast_1d(self.mask_ratio):
+        for mask_ratio in mask_ratios(self.mask_ratio):
             windows = self._reconstructions(recordings, mask_ratio, draw_seed(0), cover=False)
             _, _, true, predicted, masked = zip(*windows, strict=True)
             scores.append(masked_r2(list(true), list(predicted), list(masked)))

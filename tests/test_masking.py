@@ -5,6 +5,7 @@ import pickle
 import numpy as np
 import pytest
 
+from sklearn_brainlm import GaussianReconstructor
 from sklearn_brainlm.exceptions import InvalidRecordingError
 from sklearn_brainlm.masking import (
     block_mask,
@@ -132,3 +133,11 @@ def test_wrong_noise_and_unknown_masking_are_named():
         random_mask(2, 3, 0.5, n_windows=1, noise=np.zeros((1, 5)))
     with pytest.raises(ValueError, match="masking='spiral'"):
         draw_mask("spiral", 2, 3, 0.5, n_windows=1)
+
+
+@pytest.mark.parametrize("ratios", [(), [], np.empty(0)])
+def test_no_mask_ratio_is_refused(ratios):
+    recordings = [np.random.default_rng(i).standard_normal((24, 4)) for i in range(3)]
+    model = GaussianReconstructor(window_length=12, patch_length=4, mask_ratio=ratios)
+    with pytest.raises(ValueError, match="holds no ratio"):
+        model.fit(recordings).score(recordings)

@@ -26,8 +26,9 @@ def attempt(target, *, ours_only=True):
     one that comes out of NumPy or torch says that nobody looked.
     """
     outcome = "accepted"
-    before = signal.signal(signal.SIGALRM, _ring)
-    signal.setitimer(signal.ITIMER_REAL, SECONDS)
+    # The clock of the processor: what others do on the machine is no finding.
+    before = signal.signal(signal.SIGPROF, _ring)
+    signal.setitimer(signal.ITIMER_PROF, SECONDS)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -38,8 +39,8 @@ def attempt(target, *, ours_only=True):
             outcome += " (finding)"
             raise
     finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
+        signal.setitimer(signal.ITIMER_PROF, 0)
+        signal.signal(signal.SIGPROF, before)
         tally[target, outcome] += 1
 
 

@@ -10,6 +10,7 @@ import resource
 from pathlib import Path
 
 import pytest
+import torch
 from hypothesis import HealthCheck, settings
 
 from fuzzing.attempts import tally
@@ -37,6 +38,7 @@ def pytest_collection_modifyitems(items):
 @pytest.fixture(scope="session", autouse=True)
 def limited_memory():
     """Let the process map so much more, and no more."""
+    torch.optim.AdamW([torch.nn.Parameter(torch.ones(1))])  # imports for seconds, once
     before = resource.getrlimit(resource.RLIMIT_AS)
     pages = int(Path("/proc/self/statm").read_text().split()[0])
     mapped = pages * resource.getpagesize()
