@@ -5,7 +5,10 @@ import json
 import os
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
+
+_OF_ONE_BUDGET = ("seed", "fold", "mask_ratio")
 
 
 def name_protocol(**said):
@@ -58,8 +61,9 @@ class Kept:
 
     def add(self, rows, **key):
         """Keep the rows of a measurement, in place of earlier ones, on disk."""
-        # A seed or fold of an older budget is not averaged with those of this one.
-        others = {name: value for name, value in key.items() if name not in ("seed", "fold")}
+        # A seed or fold of an older budget is not averaged with those of this one, nor put beside
+        # it at another mask ratio.
+        others = {name: value for name, value in key.items() if name not in _OF_ONE_BUDGET}
         stale = self._which(others | {"budget": None}) & (self.table["budget"] != key["budget"])
         rest = self.table[~(self._which(key) | stale)]
         new = pd.DataFrame({"protocol": self.protocol, **key, **rows}, columns=self.table.columns)
@@ -76,6 +80,8 @@ class Kept:
             raise KeyError(f"No column of the key is called {', '.join(sorted(unknown))}.")
         marks = pd.Series(True, index=self.table.index)
         for name, value in key.items():
-            if value is not None:
+            if isinstance(value, float):  # read back from text
+                marks &= np.isclose(self.table[name], value)
+            elif value is not None:
                 marks &= self.table[name] == value
         return marks

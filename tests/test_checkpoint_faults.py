@@ -184,7 +184,7 @@ def test_disk_that_becomes_full(tmp_path, whole, limit_files):
     saving = {"callbacks__checkpoint__every_steps": 3}
     with (
         pytest.warns(RuntimeWarning, match="step 6 could not be saved.*Training goes on") as caught,
-        pytest.raises(CheckpointError, match="step 9 could not .* Neither could the one before"),
+        pytest.raises(CheckpointError, match="step 9 could not .* Nor could the one before"),
     ):
         train(tmp_path, net_params={**fill, **saving})
     assert len(caught) == 1
