@@ -4,6 +4,7 @@ It is built by ``make doc``, with warnings as errors; that it builds is not test
 """
 
 import ast
+import importlib
 import re
 from pathlib import Path
 
@@ -91,6 +92,12 @@ def test_every_public_function_and_class_has_an_example(module):
         and ">>> " not in value.__doc__
     ]
     assert not lacking
+
+
+@pytest.mark.parametrize("name", ["doctor", "prepare"])
+def test_a_module_called_like_its_function_is_documented_like_it(name):
+    module = importlib.import_module(f"sklearn_brainlm.{name}")
+    assert module.__doc__ == getattr(module, name).__doc__
 
 
 def test_every_page_is_reached_from_the_index():
