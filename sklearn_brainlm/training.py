@@ -6,6 +6,8 @@ A net meets arrays on one side and tensors on the other. A batch is a pair of di
 what the kind of net asks for beside.
 """
 
+from numbers import Integral
+
 import torch
 from skorch import NeuralNet
 from skorch.callbacks import PrintLog
@@ -130,6 +132,14 @@ class WindowNet(WindowSteps, NeuralNet):
         checkpoint.folder, checkpoint.resume = folder, resume
         checkpoint.configuration = configuration
         return self
+
+    def initialized_instance(self, instance_or_cls, kwargs):
+        """Build a part of the net; torch takes no size that is NumPy's integer, or a bool."""
+        kwargs = {
+            name: int(value) if isinstance(value, Integral) else value
+            for name, value in kwargs.items()
+        }
+        return super().initialized_instance(instance_or_cls, kwargs)
 
     def get_params_for_optimizer(self, prefix, named_parameters):
         """Let AdamW update all weights by one kernel, several times faster than one by one."""

@@ -82,6 +82,13 @@ def test_people_are_left_out_of_the_closed_form_in_training_only(X):
     assert model.net_.module_.closed_form.people is None
 
 
+def test_values_out_of_range_give_forecasts_that_are_not_finite():
+    memory = torch.tensor([[0.8], [0.5]]) ** torch.arange(20)
+    wiener = AdaptiveWiener(torch.eye(2), torch.tensor([0, 1]), memory, horizon=3)
+    assert wiener(torch.randn(1, 2, 12)).isfinite().all()
+    assert wiener(torch.full((1, 2, 12), 1e30)).isnan().any()
+
+
 def test_future_is_not_looked_at(X):
     model = forecaster().fit(X)
     known = np.stack([x[:40] for x in X])

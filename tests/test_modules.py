@@ -17,6 +17,7 @@ from sklearn_brainlm.modules import (
     FactorisedBlock,
     MaskedAutoencoder,
     ParcelEmbedding,
+    TokenPositions,
     image_code,
     patchify,
     put_tokens,
@@ -140,6 +141,14 @@ def test_parcel_embedding_is_linear_in_the_coordinates_plus_a_table():
     torch.testing.assert_close(both(rows), expected)
     learned = ParcelEmbedding(8, kind="learned", n_rows=5)
     assert torch.equal(learned(rows), learned.table[rows])
+
+
+@pytest.mark.parametrize(
+    ("embed_dim", "embedding"), [(3, ParcelEmbedding(3, torch.zeros(2, 3))), (6, None)]
+)
+def test_dimension_that_sines_and_cosines_do_not_fill_is_refused(embed_dim, embedding):
+    with pytest.raises(ValueError, match=f"dimension of {embed_dim} is no multiple of"):
+        TokenPositions(embed_dim, n_rows=2, parcel_embedding=embedding)
 
 
 def test_parcel_embedding_says_what_is_missing():

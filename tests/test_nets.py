@@ -13,6 +13,7 @@ from sklearn_brainlm.callbacks import Progress, warmup_cosine
 from sklearn_brainlm.exceptions import TrainingDivergedError
 from sklearn_brainlm.modules import MaskedAutoencoder
 from sklearn_brainlm.nets import ReconstructionNet
+from sklearn_brainlm.training import WindowNet
 
 P, L, C = 5, 4, 3
 SIZES = {
@@ -223,6 +224,12 @@ def test_interrupt_is_not_swallowed():
 
     with pytest.raises(KeyboardInterrupt):
         make_net().partial_fit(Interrupted(make_batch(0)))
+
+
+@pytest.mark.parametrize("size", [np.int64(1), True])
+def test_sizes_are_any_integers(size):
+    net = WindowNet(torch.nn.LSTM, module__input_size=2, module__hidden_size=size).initialize()
+    assert type(net.module_.hidden_size) is int
 
 
 def test_silent_unless_verbose(capsys):

@@ -147,6 +147,11 @@ class TokenPositions(nn.Module):
         With it a position is the row's parcel embedding plus the column's time code; without it,
         the image code of row and column.
 
+    Raises
+    ------
+    ValueError
+        If sines and cosines do not fill `embed_dim`: two for each rate, four in the image code.
+
     Examples
     --------
     >>> TokenPositions(8, n_rows=3)(torch.tensor([[0, 5]]), n_columns=2).shape
@@ -155,6 +160,9 @@ class TokenPositions(nn.Module):
 
     def __init__(self, embed_dim, n_rows, parcel_embedding=None):
         super().__init__()
+        share = 4 if parcel_embedding is None else 2
+        if embed_dim % share:
+            raise ValueError(f"An embedding dimension of {embed_dim} is no multiple of {share}.")
         self.embed_dim = embed_dim
         self.n_rows = n_rows
         self.parcel_embedding = parcel_embedding

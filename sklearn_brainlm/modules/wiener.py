@@ -154,7 +154,10 @@ class AdaptiveWiener(nn.Module):
         among = among + torch.diag_embed((ridge + 1e-4)[..., None].expand(*ridge.shape, len(place)))
         steps = torch.arange(self.horizon, device=memory.device)
         ahead = memory[..., (n_timepoints - place)[:, None] + steps]
-        return torch.cholesky_solve(ahead, torch.linalg.cholesky(among))
+        # Numbers out of range make a loss that is not finite, which training knows how to report.
+        factor, failed = torch.linalg.cholesky_ex(among)
+        factor = factor.masked_fill(failed[..., None, None] > 0, torch.nan)
+        return torch.cholesky_solve(ahead, factor)
 
     def _knots(self):
         """Interpolate between knots that lie evenly over the logarithm of steps, (n_knots, H)."""
