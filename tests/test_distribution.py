@@ -24,8 +24,9 @@ def built(tmp_path_factory):
     tree.mkdir()
     for name in kept:
         subprocess.run(["cp", "-r", ROOT / name, tree / name], check=True)
-    setup = "from setuptools import build_meta as b; import sys; b.build_wheel(sys.argv[1])"
-    setup += "; b.build_sdist(sys.argv[1])"
+    # The first build writes over sys.argv.
+    setup = "from setuptools import build_meta as b; import sys; _, folder = sys.argv; "
+    setup += "b.build_wheel(folder); b.build_sdist(folder)"
     run = subprocess.run(
         [sys.executable, "-c", setup, folder], cwd=tree, capture_output=True, text=True
     )
