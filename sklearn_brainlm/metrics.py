@@ -24,6 +24,9 @@ __all__ = [
 def masked_r2(true, predicted, masked):
     """Score the prediction of masked values against their mean.
 
+    The score of section 4.1 of the article, which does not give its formula. A model earns nothing
+    for knowing the level of a window.
+
     Parameters
     ----------
     true, predicted : array (T, P), array (n_windows, T, P) or list of arrays (T, P)
@@ -33,10 +36,15 @@ def masked_r2(true, predicted, masked):
 
     Returns
     -------
-    r2 : float
+    float
         ``1 - sum(SSE) / sum(SS)`` over the windows; 1 is perfect, 0 is what each window's own
         mean achieves, and there is no lower bound. NaN, with an UndefinedMetricWarning, when the
         masked values of every window are constant.
+
+    See Also
+    --------
+    masked_sums : The sums that are pooled.
+    r2_per_timepoint : The same for each timepoint of a forecast.
 
     Examples
     --------
@@ -52,6 +60,9 @@ def masked_r2(true, predicted, masked):
 def masked_r(true, predicted, masked):
     """Correlate masked values with their prediction.
 
+    It says whether a prediction follows the ups and downs of what was masked, whatever their size:
+    one that is half as large scores as well. Section 4.3 of the article gives it beside R2.
+
     Parameters
     ----------
     true, predicted : array (T, P), array (n_windows, T, P) or list of arrays (T, P)
@@ -61,9 +72,13 @@ def masked_r(true, predicted, masked):
 
     Returns
     -------
-    r : float
+    float
         Pearson correlation, the products of each window taken about its own means and pooled.
         NaN, with an UndefinedMetricWarning, when either side is constant in every window.
+
+    See Also
+    --------
+    masked_r2 : Errors of size count too.
 
     Examples
     --------
@@ -81,6 +96,9 @@ def masked_r(true, predicted, masked):
 def masked_mse(true, predicted, masked):
     """Average the squared error over all masked values of all windows.
 
+    What networks minimise in training (section 3.2 of the article). It follows the scale of the
+    recordings: only errors of one scaling can be compared.
+
     Parameters
     ----------
     true, predicted : array (T, P), array (n_windows, T, P) or list of arrays (T, P)
@@ -90,8 +108,12 @@ def masked_mse(true, predicted, masked):
 
     Returns
     -------
-    mse : float
+    float
         Mean squared error, in squared units of `true`.
+
+    See Also
+    --------
+    mse_per_timepoint : The same for each timepoint of a forecast.
 
     Examples
     --------
@@ -105,6 +127,9 @@ def masked_mse(true, predicted, masked):
 
 def masked_sums(true, predicted, masked):
     """Sum squares window by window, for pooling by subject or by site.
+
+    The R2 of a group of people is made of the sums of their windows, it is not the mean of their
+    scores. A bootstrap over people needs these sums and nothing else.
 
     Parameters
     ----------
@@ -126,6 +151,10 @@ def masked_sums(true, predicted, masked):
     ValueError
         If shapes differ, a window has nothing masked, or a masked value is not finite.
 
+    See Also
+    --------
+    masked_r2 : The score of all windows together.
+
     Examples
     --------
     >>> true = np.array([[[1.0], [3.0]], [[5.0], [9.0]]])
@@ -142,6 +171,9 @@ def masked_sums(true, predicted, masked):
 def r2_per_timepoint(true, predicted):
     """Score each timepoint of a forecast on its own.
 
+    It shows how far ahead a forecast is worth something. Zero is what the mean over parcels of each
+    window achieves at a timepoint, so a forecast has to tell parcels apart.
+
     Parameters
     ----------
     true, predicted : array of shape (n_windows, n_timepoints, n_parcels)
@@ -149,8 +181,12 @@ def r2_per_timepoint(true, predicted):
 
     Returns
     -------
-    r2 : float64 array of shape (n_timepoints,)
+    float64 array of shape (n_timepoints,)
         :func:`masked_r2` over windows and parcels at each timepoint.
+
+    See Also
+    --------
+    masked_r2 : One score of all masked values.
 
     Examples
     --------
@@ -164,6 +200,9 @@ def r2_per_timepoint(true, predicted):
 def r_per_timepoint(true, predicted):
     """Correlate each timepoint of a forecast on its own.
 
+    Products are taken about the means over parcels of each window: it says whether the pattern over
+    parcels is right at a timepoint, not its level.
+
     Parameters
     ----------
     true, predicted : array of shape (n_windows, n_timepoints, n_parcels)
@@ -171,8 +210,12 @@ def r_per_timepoint(true, predicted):
 
     Returns
     -------
-    r : float64 array of shape (n_timepoints,)
+    float64 array of shape (n_timepoints,)
         :func:`masked_r` over windows and parcels at each timepoint.
+
+    See Also
+    --------
+    masked_r : One correlation of all masked values.
 
     Examples
     --------
@@ -186,6 +229,9 @@ def r_per_timepoint(true, predicted):
 def mse_per_timepoint(true, predicted):
     """Average the squared error of each timepoint of a forecast on its own.
 
+    Figure 6 of the article draws this error against the time ahead, for 20 timepoints. It is in
+    squared units of `true`.
+
     Parameters
     ----------
     true, predicted : array of shape (n_windows, n_timepoints, n_parcels)
@@ -193,8 +239,13 @@ def mse_per_timepoint(true, predicted):
 
     Returns
     -------
-    mse : float64 array of shape (n_timepoints,)
+    float64 array of shape (n_timepoints,)
         :func:`masked_mse` over windows and parcels at each timepoint.
+
+    See Also
+    --------
+    masked_mse : One error of all masked values.
+    sklearn_brainlm.plotting.plot_forecast_error : Draws scores against the time ahead.
 
     Examples
     --------

@@ -27,6 +27,9 @@ def plot_parcels_on_glass_brain(
 ):
     """Draw a marker a parcel in a glass brain, coloured by its value.
 
+    For maps such as attention (section 4.4 of the article) where the coordinates of parcels are at
+    hand and an image of the atlas is not.
+
     Parameters
     ----------
     values : array-like of shape (n_parcels,)
@@ -50,7 +53,7 @@ def plot_parcels_on_glass_brain(
 
     Returns
     -------
-    display : nilearn display
+    nilearn display
         What nilearn draws on, several views: it has no single axes. Its ``close`` closes the
         figure.
 
@@ -58,6 +61,11 @@ def plot_parcels_on_glass_brain(
     ------
     ValueError
         If there are not three coordinates for each value.
+
+    See Also
+    --------
+    plot_parcels_on_slices : Paints the parcels themselves.
+    plot_parcels_on_surface : Paints the cortex.
 
     Notes
     -----
@@ -120,6 +128,9 @@ def plot_parcels_on_slices(
 ):
     """Paint the parcels of a label image with their values, on slices through a brain.
 
+    It shows parcels in the depth, which a surface does not, and where each of them ends: no value
+    is blended with that of a neighbour.
+
     Parameters
     ----------
     values : array-like of shape (n_parcels,)
@@ -144,7 +155,7 @@ def plot_parcels_on_slices(
 
     Returns
     -------
-    display : nilearn display
+    nilearn display
         What nilearn draws on, several slices: it has no single axes. Its ``close`` closes the
         figure.
 
@@ -152,6 +163,11 @@ def plot_parcels_on_slices(
     ------
     ValueError
         If the image has more or fewer labels than there are values.
+
+    See Also
+    --------
+    plot_parcels_on_glass_brain : Needs coordinates only.
+    plot_parcels_on_surface : Paints the cortex.
 
     Examples
     --------

@@ -45,13 +45,18 @@ def plot_comparison(table, *, metric=None, axes=None):
 
     Returns
     -------
-    axes : :class:`matplotlib.axes.Axes`
+    :class:`matplotlib.axes.Axes`
         What was drawn on.
 
     Raises
     ------
     ValueError
         If the table is not one of ``compare``, or has no such metric.
+
+    See Also
+    --------
+    sklearn_brainlm.compare : Makes the table.
+    sklearn_brainlm.format_comparison : The table as text.
 
     Examples
     --------

@@ -12,6 +12,9 @@ _SIZE = 26  # square points
 def plot_embedding(points, covariate=None, *, covariate_name=None, purity=None, axes=None):
     """Draw embeddings as points of a plane, coloured by what is known of the recordings.
 
+    As Figure 5 of the article, whose points are coloured by sex and by age. A plane shows what its
+    method keeps: the title can give the purity of neighbourhoods in all dimensions.
+
     Parameters
     ----------
     points : array of shape (n_recordings, 2)
@@ -28,13 +31,18 @@ def plot_embedding(points, covariate=None, *, covariate_name=None, purity=None, 
 
     Returns
     -------
-    axes : :class:`matplotlib.axes.Axes`
+    :class:`matplotlib.axes.Axes`
         What was drawn on; a colour bar is axes of its own beside it.
 
     Raises
     ------
     ValueError
         If the points are not two numbers each, or the covariate is not one value a recording.
+
+    See Also
+    --------
+    sklearn_brainlm.project_embeddings : Makes points of embeddings.
+    sklearn_brainlm.neighbor_purity : Tests what the colours suggest.
 
     Examples
     --------

@@ -49,7 +49,7 @@ def plot_forecast_error(
 
     Returns
     -------
-    axes : :class:`matplotlib.axes.Axes`
+    :class:`matplotlib.axes.Axes`
         What was drawn on.
 
     Raises
@@ -57,6 +57,11 @@ def plot_forecast_error(
     ValueError
         If arrays differ in length, a method is unknown, a bound is missing, or the table has no
         single steps of the metric.
+
+    See Also
+    --------
+    sklearn_brainlm.compare_forecasters : Makes the table.
+    plot_forecast : Draws a forecast itself.
 
     Examples
     --------

@@ -51,13 +51,18 @@ def plot_forecast(
 
     Returns
     -------
-    axes : :class:`matplotlib.axes.Axes`
+    :class:`matplotlib.axes.Axes`
         What was drawn on.
 
     Raises
     ------
     ValueError
         If shapes do not fit each other, one bound is missing, or the coverage is no part of 1.
+
+    See Also
+    --------
+    sklearn_brainlm.BrainLMForecaster : Forecasts, with intervals.
+    plot_forecast_error : Draws scores against the time ahead.
 
     Examples
     --------

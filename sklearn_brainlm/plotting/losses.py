@@ -10,6 +10,9 @@ __all__ = ["plot_loss_curve"]
 def plot_loss_curve(history, axes=None):
     """Draw training and validation loss against the epoch.
 
+    It tells a training that still learns from one that learns its recordings by heart: then the
+    validation loss rises while the training loss falls.
+
     Parameters
     ----------
     history : sequence of mappings
@@ -20,13 +23,18 @@ def plot_loss_curve(history, axes=None):
 
     Returns
     -------
-    axes : :class:`matplotlib.axes.Axes`
+    :class:`matplotlib.axes.Axes`
         What was drawn on.
 
     Raises
     ------
     ValueError
         If there is no epoch.
+
+    See Also
+    --------
+    sklearn_brainlm.BrainLMTransformer : Keeps its losses in `history_`.
+    plot_reconstruction : Shows what such a loss looks like.
 
     Examples
     --------

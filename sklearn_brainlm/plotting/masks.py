@@ -14,6 +14,9 @@ _MASKED, _VISIBLE = "#404040", "white"
 def plot_mask(masked, *, t_r=None, patch_length=None, axes=None):
     """Draw which values of a window are masked, parcels down and time across.
 
+    It shows what a `masking` hides from the model: patches here and there or the last ones in time,
+    as in section 3.2 of the article, or other shapes.
+
     Parameters
     ----------
     masked : bool array of shape (n_timepoints, n_parcels)
@@ -27,7 +30,7 @@ def plot_mask(masked, *, t_r=None, patch_length=None, axes=None):
 
     Returns
     -------
-    axes : :class:`matplotlib.axes.Axes`
+    :class:`matplotlib.axes.Axes`
         What was drawn on. Its title says which part is masked.
 
     Raises
@@ -35,6 +38,10 @@ def plot_mask(masked, *, t_r=None, patch_length=None, axes=None):
     ValueError
         If `masked` is not two-dimensional or holds other values than True and False, or a patch is
         longer than the window.
+
+    See Also
+    --------
+    plot_reconstruction : Draws what was predicted there.
 
     Examples
     --------

@@ -10,6 +10,9 @@ __all__ = ["plot_network_confusion"]
 def plot_network_confusion(confusion, labels, *, normalise=True, axes=None):
     """Draw how often parcels of each network were taken for each network, numbers in the cells.
 
+    Section 4.5 of the article gives one accuracy over all seven networks. This says which networks
+    are told well, and which are taken for each other.
+
     Parameters
     ----------
     confusion : array of shape (n_networks, n_networks)
@@ -24,13 +27,18 @@ def plot_network_confusion(confusion, labels, *, normalise=True, axes=None):
 
     Returns
     -------
-    axes : :class:`matplotlib.axes.Axes`
+    :class:`matplotlib.axes.Axes`
         What was drawn on; a colour bar is axes of its own beside it.
 
     Raises
     ------
     ValueError
         If the counts are not square, not finite or below 0, or labels are more or fewer.
+
+    See Also
+    --------
+    sklearn_brainlm.network_probe : Counts them.
+    sklearn_brainlm.NetworkProbe : Holds the counts.
 
     Examples
     --------

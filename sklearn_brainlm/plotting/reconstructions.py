@@ -21,6 +21,9 @@ def plot_reconstruction(
 ):
     """Draw traces of a window and what was predicted where it was masked.
 
+    As Figure 3 of the article: recorded activity, and over it what the model filled in. Look at it
+    before you trust a score.
+
     Parameters
     ----------
     true : array of shape (n_timepoints, n_parcels)
@@ -42,13 +45,18 @@ def plot_reconstruction(
 
     Returns
     -------
-    axes : :class:`matplotlib.axes.Axes`
+    :class:`matplotlib.axes.Axes`
         What was drawn on.
 
     Raises
     ------
     ValueError
         If the three arrays differ in shape, or are not windows.
+
+    See Also
+    --------
+    plot_mask : Draws all that is masked.
+    plot_masked_r2_bars : Draws the scores.
 
     Examples
     --------
@@ -118,6 +126,9 @@ def plot_reconstruction(
 def plot_masked_r2_bars(r2, axes=None):
     """Draw masked R2 of several methods as bars, zero being the mean of what was masked.
 
+    Points are the single scores: whether one method is better shows in how they spread, not in the
+    bars alone. R2 has no lower bound, and bars may go below zero.
+
     Parameters
     ----------
     r2 : mapping of str to sequence of float
@@ -128,8 +139,13 @@ def plot_masked_r2_bars(r2, axes=None):
 
     Returns
     -------
-    axes : :class:`matplotlib.axes.Axes`
+    :class:`matplotlib.axes.Axes`
         What was drawn on.
+
+    See Also
+    --------
+    sklearn_brainlm.metrics.masked_r2 : The score.
+    plot_reconstruction : Draws what is scored.
 
     Examples
     --------

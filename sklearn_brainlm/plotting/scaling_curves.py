@@ -32,13 +32,17 @@ def plot_scaling_curve(table, *, x="n_recordings", axes=None):
 
     Returns
     -------
-    axes : :class:`matplotlib.axes.Axes`
+    :class:`matplotlib.axes.Axes`
         What was drawn on.
 
     Raises
     ------
     ValueError
         If a column is missing, `x` is something else, or no point has a place on the axis.
+
+    See Also
+    --------
+    sklearn_brainlm.scaling_curve : Makes the table.
 
     Examples
     --------

@@ -26,6 +26,9 @@ def plot_parcels_on_surface(
 ):
     """Paint the cortex with values of parcels: both hemispheres, from outside and from between.
 
+    For maps of cortical parcels. The mesh of nilearn is used by default, so that nothing is
+    downloaded. Parcels in the depth are better seen on slices.
+
     Parameters
     ----------
     values : array-like of shape (n_parcels,)
@@ -54,7 +57,7 @@ def plot_parcels_on_surface(
 
     Returns
     -------
-    figure : :class:`matplotlib.figure.Figure`
+    :class:`matplotlib.figure.Figure`
         What was drawn on: four views, and a colour bar, have no single axes.
 
     Raises
@@ -62,6 +65,11 @@ def plot_parcels_on_surface(
     ValueError
         If not one of `labels_img` and `parcel_coords` is given, it does not fit the values, or the
         mesh lacks a surface.
+
+    See Also
+    --------
+    plot_parcels_on_slices : Shows parcels in the depth, too.
+    plot_parcels_on_glass_brain : Draws a marker a parcel.
 
     Examples
     --------
