@@ -22,6 +22,10 @@ _POSITIVE = Interval(Real, 0, None, closed="neither")
 class ARForecaster(BaseForecaster):
     r"""Forecast each parcel from its own past, all parcels by the same weights.
 
+    Every step ahead has its own weights: the ridge regression of `horizon` timepoints on the
+    `order` before them, over all parcels and over windows that start at every timepoint. It is
+    learned in seconds, and networks that forecast (section 4.3 of the article) have to beat it.
+
     Parameters
     ----------
     n_parcels : int, optional
@@ -51,10 +55,10 @@ class ARForecaster(BaseForecaster):
     feature_names_in_ : ndarray of str
         Names of the parcels, when X had them.
 
-    Notes
-    -----
-    Every step ahead has its own weights: this is the ridge regression of `horizon` timepoints on
-    the `order` before them, over all parcels and over windows that start at every timepoint.
+    See Also
+    --------
+    VARForecaster : Components forecast each other, too.
+    WienerForecaster : Each bin of eigenmodes has weights of its own.
 
     Examples
     --------
@@ -112,6 +116,10 @@ class ARForecaster(BaseForecaster):
 class VARForecaster(BaseForecaster):
     r"""Forecast the leading principal components from the past of all of them.
 
+    A vector autoregression: it learns, as :class:`ARForecaster` cannot, that one component follows
+    another. Every step ahead has its own weights, which solve the Yule-Walker equations with a
+    ridge.
+
     Parameters
     ----------
     n_parcels : int, optional
@@ -149,9 +157,10 @@ class VARForecaster(BaseForecaster):
     feature_names_in_ : ndarray of str
         Names of the parcels, when X had them.
 
-    Notes
-    -----
-    Every step ahead has its own weights, which solve the Yule-Walker equations with a ridge.
+    See Also
+    --------
+    ARForecaster : Each parcel from its own past only.
+    WienerForecaster : All eigenmodes, each from its own past.
 
     Examples
     --------

@@ -51,6 +51,9 @@ def make_connectome(
 ):
     """Predict a trait from connectivity.
 
+    The SVR and the MLP of Table 1 of the article see the correlation matrix, too. Ridge predicts
+    several targets at once; of the others, "kernel_ridge" and "mlp" do.
+
     Parameters
     ----------
     estimator : {"ridge", "kernel_ridge", "svm", "mlp", "logistic"}, default="ridge"
@@ -74,7 +77,7 @@ def make_connectome(
 
     Returns
     -------
-    model : sklearn.pipeline.Pipeline
+    sklearn.pipeline.Pipeline
         Steps "global_signal" where asked for, "connectivity", what the estimator needs, and
         "predict".
 
@@ -86,10 +89,6 @@ def make_connectome(
     See Also
     --------
     make_connectome_stack : Several kinds of connectivity together.
-
-    Notes
-    -----
-    Ridge predicts several targets at once; of the others, "kernel_ridge" and "mlp" do.
 
     Examples
     --------
@@ -118,6 +117,8 @@ def make_raw_series(
 ):
     """Predict a trait from the raw values of recordings.
 
+    The SVM on raw data of section 4.2 of the article. Every timepoint of every parcel is a feature.
+
     Parameters
     ----------
     estimator : {"ridge", "kernel_ridge", "svm", "mlp", "logistic"}, default="svm"
@@ -133,8 +134,12 @@ def make_raw_series(
 
     Returns
     -------
-    model : sklearn.pipeline.Pipeline
+    sklearn.pipeline.Pipeline
         Steps "values", "scale", what the estimator needs, and "predict".
+
+    See Also
+    --------
+    make_pca : Components of these values.
 
     Examples
     --------
@@ -157,13 +162,14 @@ def make_pca(
 ):
     """Predict a trait from principal components of the raw values of recordings.
 
+    It makes few features of the many values that `make_raw_series` takes as they are.
+
     Parameters
     ----------
     estimator : {"ridge", "kernel_ridge", "svm", "mlp", "logistic"}, default="svm"
         As in `make_connectome`.
     n_components : int or float, default=50
-        Components, or the part of the variance they have to hold. An integer must not exceed the
-        number of training recordings.
+        Components, at most as many as training recordings; or the part of the variance to hold.
     n_timepoints : int or None, default=None
         Timepoints taken, see :class:`FirstTimepoints`.
     classification : bool, default=False
@@ -175,8 +181,12 @@ def make_pca(
 
     Returns
     -------
-    model : sklearn.pipeline.Pipeline
+    sklearn.pipeline.Pipeline
         Steps "values", "scale", "components", what the estimator needs, and "predict".
+
+    See Also
+    --------
+    make_raw_series : All values.
 
     Examples
     --------
@@ -198,16 +208,17 @@ def make_pca(
 def connectome_features():
     """Return the kinds of features that `make_connectome_stack` begins with.
 
+    Connectivity is scaled to unit length by recording: its length follows motion and the number of
+    timepoints more than it follows traits.
+
     Returns
     -------
-    transformers : list of (str, transformer)
-        "connectivity", "global_signal" (connectivity after its regression), "tangent" and
-        "deviation".
+    list of (str, transformer)
+        "connectivity", "global_signal" (after its regression), "tangent", "deviation".
 
-    Notes
-    -----
-    Connectivity is scaled to unit length by recording. Its length follows motion and the number of
-    timepoints more than it follows traits.
+    See Also
+    --------
+    make_connectome_stack : Stacks them.
 
     Examples
     --------
@@ -233,6 +244,9 @@ def make_connectome_stack(
 ):
     """Predict a trait from all simple features of recordings, stacked: the yardstick.
 
+    Each kind of features has a model of its own, and their predictions are weighed. Embeddings,
+    given as `extra`, have to earn a weight beside connectivity.
+
     Parameters
     ----------
     classification : bool, default=False
@@ -249,13 +263,17 @@ def make_connectome_stack(
 
     Returns
     -------
-    model : KernelStackRegressor, KernelStackClassifier or TransformedTargetRegressor
+    KernelStackRegressor, KernelStackClassifier or TransformedTargetRegressor
         The last one, around a KernelStackRegressor, for `log_target`.
 
     Raises
     ------
     ValueError
         A class is to be put on a logarithmic scale.
+
+    See Also
+    --------
+    connectome_features : What is stacked.
 
     Examples
     --------

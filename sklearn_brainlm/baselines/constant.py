@@ -13,6 +13,9 @@ __all__ = ["LastValueForecaster", "MeanForecaster"]
 class LastValueForecaster(BaseForecaster):
     """Forecast that the last timepoint goes on.
 
+    The forecast of a random walk, and no easy one to beat at the first step: activity changes
+    slowly from one timepoint to the next. Nothing is learned but the scaling.
+
     Parameters
     ----------
     n_parcels : int, optional
@@ -34,6 +37,11 @@ class LastValueForecaster(BaseForecaster):
         Number of parcels, twice.
     feature_names_in_ : ndarray of str
         Names of the parcels, when X had them.
+
+    See Also
+    --------
+    MeanForecaster : The mean goes on instead.
+    ARForecaster : Learns how far values are remembered.
 
     Examples
     --------
@@ -72,6 +80,10 @@ class LastValueForecaster(BaseForecaster):
 class MeanForecaster(BaseForecaster):
     """Forecast the mean of the context, or a multiple of it.
 
+    The control for steps far ahead: after a high-pass filter a parcel that was above its centre
+    will be below it, so that the gain of such recordings is negative. What ``gain="auto"`` scores
+    is the filter's doing, not the brain's.
+
     Parameters
     ----------
     n_parcels : int, optional
@@ -99,11 +111,9 @@ class MeanForecaster(BaseForecaster):
     feature_names_in_ : ndarray of str
         Names of the parcels, when X had them.
 
-    Notes
-    -----
-    After a high-pass filter a parcel that was above its centre will be below it: the gain of such
-    recordings is negative. What ``gain="auto"`` scores is the filter's doing, not the brain's, and
-    the control for steps far ahead.
+    See Also
+    --------
+    LastValueForecaster : The last timepoint goes on instead.
 
     Examples
     --------

@@ -11,6 +11,10 @@ __all__ = ["GCNClassifier", "GCNRegressor"]
 class GCNRegressor(RegressingMixin, GraphPredictor):
     """Predict numbers such as age by convolutions over a graph of parcels.
 
+    The GCN of Table 1 of the article (section 4.2), which does not say its size, its graph or what
+    is read out. Features are the values of a window; correlations only say which parcels are
+    joined.
+
     Parameters
     ----------
     n_parcels : int, optional
@@ -88,11 +92,10 @@ class GCNRegressor(RegressingMixin, GraphPredictor):
     the symmetric normalised adjacency with self loops. Two parcels are joined when one is among the
     neighbours of the other, by the correlation averaged over the recordings of ``fit``.
 
-    The article (section 4.2) compares with a GCN on recordings and does not say its size, its graph
-    or what is read out. Here what goes in is the window of each parcel, there are two layers, as in
-    Kipf and Welling, and what is predicted is linear in the features of all parcels, which keeps
-    them apart: a mean over parcels would not tell which one a feature is of. The prediction of a
-    recording is the mean of those of its windows.
+    What goes in is the window of each parcel, there are two layers, as in Kipf and Welling, and
+    what is predicted is linear in the features of all parcels, which keeps them apart: a mean over
+    parcels would not tell which one a feature is of. The prediction of a recording is the mean of
+    those of its windows.
 
     Examples
     --------
@@ -164,6 +167,9 @@ class GCNRegressor(RegressingMixin, GraphPredictor):
 
 class GCNClassifier(ClassifyingMixin, GraphPredictor):
     """Predict classes such as sex by convolutions over a graph of parcels.
+
+    The GCN of section 4.2 of the article with an output for each class; the article predicts
+    numbers only. See the notes of :class:`GCNRegressor`.
 
     Parameters
     ----------
@@ -237,10 +243,6 @@ class GCNClassifier(ClassifyingMixin, GraphPredictor):
     See Also
     --------
     GCNRegressor : The same for numbers.
-
-    Notes
-    -----
-    Section 4.2 of the article, see the notes of :class:`GCNRegressor`.
 
     Examples
     --------

@@ -13,6 +13,10 @@ __all__ = ["LatentODEForecaster"]
 class LatentODEForecaster(ODEForecaster):
     """Forecast recordings by a differential equation whose random state begins before their end.
 
+    The Latent ODE of Table 2 of the article (section 4.3; Chen et al., 2018; Rubanova et al.,
+    2019), which does not say its size. It needs torchdiffeq, which the extra ``baselines`` brings
+    along.
+
     Parameters
     ----------
     n_parcels : int, optional
@@ -95,18 +99,16 @@ class LatentODEForecaster(ODEForecaster):
 
     Notes
     -----
-    The Latent ODE of the article (section 4.3; Chen et al., 2018; Rubanova et al., 2019), which
-    does not say its size. A GRU reads the last `order` timepoints from the last to the first and
-    says how the state at the first is distributed; the state follows the equation from there to
-    the horizon, and is decoded linearly at every timepoint. What is minimised is the negative
-    evidence lower bound per value, of what was read and of what follows; forecasts take the mean
-    state. ``valid_loss`` is the squared error of forecasts alone.
+    A GRU reads the last `order` timepoints from the last to the first and says how the state at the
+    first is distributed; the state follows the equation from there to the horizon, and is decoded
+    linearly at every timepoint. What is minimised is the negative evidence lower bound per value,
+    of what was read and of what follows; forecasts take the mean state. ``valid_loss`` is the
+    squared error of forecasts alone.
 
-    Rubanova et al. let the state of the GRU follow an equation of its own between observations,
-    for observations at irregular times. Timepoints are regular: the GRU alone does that, ten times
-    faster. With ``order=context_length`` the state begins where the context does, as theirs do;
-    the default is what forecasts need and what can be trained in minutes. It needs torchdiffeq:
-    ``pip install sklearn-brainlm[baselines]``.
+    Rubanova et al. let the state of the GRU follow an equation of its own between observations, for
+    observations at irregular times. Timepoints are regular: the GRU alone does that, ten times
+    faster. With ``order=context_length`` the state begins where the context does, as theirs do; the
+    default is what forecasts need and what can be trained in minutes.
 
     Examples
     --------

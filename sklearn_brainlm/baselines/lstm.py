@@ -26,6 +26,9 @@ class _LSTMPredictor(WindowPredictor):
 class LSTMRegressor(RegressingMixin, _LSTMPredictor):
     """Predict numbers such as age by an LSTM that reads recordings.
 
+    The LSTM of Table 1 of the article (section 4.2), which does not say its size, nor what is read
+    out. It goes through a window timepoint by timepoint, all parcels at once.
+
     Parameters
     ----------
     n_parcels : int, optional
@@ -95,10 +98,9 @@ class LSTMRegressor(RegressingMixin, _LSTMPredictor):
 
     Notes
     -----
-    The article (section 4.2) compares with an LSTM on recordings and does not say its size, nor
-    what is read out. Here it has two layers of 64 units, and what is predicted is linear in the
-    mean of its states over the window: the last state alone hardly remembers 200 timepoints. The
-    prediction of a recording is the mean of those of its windows.
+    It has two layers of 64 units, and what is predicted is linear in the mean of its states over
+    the window: the last state alone hardly remembers 200 timepoints. The prediction of a recording
+    is the mean of those of its windows.
 
     Examples
     --------
@@ -169,6 +171,9 @@ class LSTMRegressor(RegressingMixin, _LSTMPredictor):
 class LSTMClassifier(ClassifyingMixin, _LSTMPredictor):
     """Predict classes such as sex by an LSTM that reads recordings.
 
+    The LSTM of section 4.2 of the article with an output for each class; the article predicts
+    numbers only. See the notes of :class:`LSTMRegressor`.
+
     Parameters
     ----------
     n_parcels : int, optional
@@ -237,10 +242,6 @@ class LSTMClassifier(ClassifyingMixin, _LSTMPredictor):
     See Also
     --------
     LSTMRegressor : The same for numbers.
-
-    Notes
-    -----
-    Section 4.2 of the article, see the notes of :class:`LSTMRegressor`.
 
     Examples
     --------

@@ -10,6 +10,9 @@ __all__ = ["LSTMForecaster"]
 class LSTMForecaster(NetworkForecaster):
     """Forecast recordings by an LSTM that reads what precedes.
 
+    The LSTM of Table 2 of the article (section 4.3), which does not say its size. Components
+    instead of parcels keep it small enough for few recordings.
+
     Parameters
     ----------
     n_parcels : int, optional
@@ -78,12 +81,16 @@ class LSTMForecaster(NetworkForecaster):
     device_ : str
         The device that is used.
 
+    See Also
+    --------
+    NeuralODEForecaster : Forecasts by a differential equation.
+    ARForecaster : The same horizon in closed form.
+
     Notes
     -----
-    The article (section 4.3) compares with an LSTM and does not say its size. Here it has two
-    layers of 128 units that read the context; all steps ahead are linear in its last state, and
-    begin at the centre of each parcel. What is minimised is the squared error over all steps and
-    parcels.
+    It has two layers of 128 units that read the context; all steps ahead are linear in its last
+    state, and begin at the centre of each parcel. What is minimised is the squared error over all
+    steps and parcels.
 
     Examples
     --------

@@ -11,6 +11,10 @@ __all__ = ["MaskedGCN"]
 class MaskedGCN(MaskedParcelEmbedder):
     """Embed parcels by a graph convolutional network that fills in masked patches.
 
+    Section 4.5 of the article: a GCN (Kipf and Welling, 2016) of four layers with "a
+    self-supervised masking-centric goal" and "a 75% masking ratio". Networks of parcels are told
+    from its embeddings.
+
     Parameters
     ----------
     n_parcels : int, optional
@@ -77,14 +81,14 @@ class MaskedGCN(MaskedParcelEmbedder):
     --------
     MaskedVAE : Embeddings of parcels by a variational autoencoder.
     GCNRegressor : Labels of recordings on the same graph.
+    sklearn_brainlm.network_probe : Tells networks of parcels from embeddings.
 
     Notes
     -----
-    Section 4.5 of the article: a GCN (Kipf and Welling, 2016) of four layers with "a
-    self-supervised masking-centric goal" and "a 75% masking ratio". Its graph and sizes are not
-    said. Here parcels are joined by their correlation averaged over the recordings of ``fit``, a
-    parcel comes with its window, masked patches are zeros, and what is predicted is linear in its
-    features after the last layer, which are its embedding.
+    The article does not say its graph and sizes. Here parcels are joined by their correlation
+    averaged over the recordings of ``fit``, a parcel comes with its window, masked patches are
+    zeros, and what is predicted is linear in its features after the last layer, which are its
+    embedding.
 
     Four layers average over so many neighbours that parcels of a network, and then all of them,
     become alike: oversmoothing.

@@ -47,6 +47,9 @@ class ODEForecaster(NetworkForecaster):
 class NeuralODEForecaster(ODEForecaster):
     """Forecast recordings by a differential equation that starts at their end.
 
+    The Neural ODE of Table 2 of the article (section 4.3; Chen et al., 2018), which does not say
+    its size. It needs torchdiffeq, which the extra ``baselines`` brings along.
+
     Parameters
     ----------
     n_parcels : int, optional
@@ -125,11 +128,10 @@ class NeuralODEForecaster(ODEForecaster):
 
     Notes
     -----
-    The Neural ODE of the article (section 4.3; Chen et al., 2018), which does not say its size. The
-    state at the end of the context is a linear map of its last `order` timepoints, its rate of
+    The state at the end of the context is a linear map of its last `order` timepoints, its rate of
     change a network of one hidden layer, and the forecast a linear map of the state at each step,
-    which begins at the centre of each parcel. What is minimised is the squared error over all
-    steps and parcels. It needs torchdiffeq: ``pip install sklearn-brainlm[baselines]``.
+    which begins at the centre of each parcel. What is minimised is the squared error over all steps
+    and parcels.
 
     Examples
     --------

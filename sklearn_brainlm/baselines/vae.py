@@ -14,6 +14,10 @@ __all__ = ["MaskedVAE"]
 class MaskedVAE(MaskedParcelEmbedder):
     """Embed parcels by a variational autoencoder that fills in masked patches of their series.
 
+    Section 4.5 of the article: a VAE (Kingma and Welling, 2013) of "3 encoding and 3 decoding
+    layers", trained "to replicate time series while maintaining the same masking ratio and loss
+    metrics as BrainLM". Networks of parcels are told from its embeddings.
+
     Parameters
     ----------
     n_parcels : int, optional
@@ -77,13 +81,12 @@ class MaskedVAE(MaskedParcelEmbedder):
     See Also
     --------
     MaskedGCN : Embeddings of parcels by a graph convolutional network.
+    sklearn_brainlm.network_probe : Tells networks of parcels from embeddings.
 
     Notes
     -----
-    Section 4.5 of the article: a VAE (Kingma and Welling, 2013) of "3 encoding and 3 decoding
-    layers", trained "to replicate time series while maintaining the same masking ratio and loss
-    metrics as BrainLM". Its sizes are not said. Here each parcel is embedded by its own window,
-    masked patches are zeros, and the error is that of the masked values, as for BrainLM.
+    The article does not say its sizes. Here each parcel is embedded by its own window, masked
+    patches are zeros, and the error is that of the masked values, as for BrainLM.
 
     ``embed_parcels`` lays the windows of a recording side by side; ``transform`` averages over
     them.
