@@ -12,6 +12,9 @@ __all__ = ["gradient_times_input", "occlusion"]
 def gradient_times_input(estimator, X, *, output=None):
     """Multiply each value by the gradient of what is computed from it, and sum over time.
 
+    It says which parcels a prediction or an embedding rests on, in one backward pass (Shrikumar et
+    al., 2017). Values are those the network sees: scaled, zero being the centre of a parcel.
+
     Parameters
     ----------
     estimator : BrainLMTransformer, BrainLMRegressor or BrainLMClassifier
@@ -26,7 +29,7 @@ def gradient_times_input(estimator, X, *, output=None):
 
     Returns
     -------
-    attribution : float64 array of shape (n_recordings, n_parcels)
+    float64 array of shape (n_recordings, n_parcels)
         Mean over windows, in units of the output. For an output that is linear in the window it
         sums to the output minus that of nothing.
 
@@ -38,11 +41,11 @@ def gradient_times_input(estimator, X, *, output=None):
     See Also
     --------
     occlusion : The same question, without the assumption that changes are small.
+    parcel_attention : What the CLS token attends to, as in the article.
 
     Notes
     -----
-    Values are those the network sees: scaled, zero being the centre of a parcel. Shrikumar et al.
-    (2017). Gradients of networks are noisy; compare with :func:`occlusion`.
+    Gradients of networks are noisy; compare with :func:`occlusion`.
 
     Examples
     --------
@@ -71,6 +74,9 @@ def gradient_times_input(estimator, X, *, output=None):
 def occlusion(estimator, X, *, labels=None, output=None):
     """Set parcels to their centre, one after the other, and see what changes.
 
+    It says which parcels, or networks of them, a prediction or an embedding needs (Zeiler and
+    Fergus, 2014). It takes as many passes as there are parcels or labels.
+
     Parameters
     ----------
     estimator : BrainLMTransformer, BrainLMRegressor or BrainLMClassifier
@@ -84,7 +90,7 @@ def occlusion(estimator, X, *, labels=None, output=None):
 
     Returns
     -------
-    attribution : float64 array of shape (n_recordings, n_parcels)
+    float64 array of shape (n_recordings, n_parcels)
         What is computed from the windows, minus what is computed without the parcel; mean over
         windows, in units of the output. With `labels`, (n_recordings, n_labels) in the order of
         ``numpy.unique(labels)``.
@@ -96,10 +102,14 @@ def occlusion(estimator, X, *, labels=None, output=None):
     ValueError
         If `labels` is not one label a parcel.
 
+    See Also
+    --------
+    gradient_times_input : The same question in one pass.
+    perturb : What changes elsewhere when parcels are changed.
+
     Notes
     -----
-    As many passes as there are parcels or labels. Zeiler and Fergus (2014). What other parcels
-    share with the one that is occluded stays visible.
+    What other parcels share with the one that is occluded stays visible.
 
     Examples
     --------

@@ -19,6 +19,9 @@ _NAMES = {"mean_absolute_error": "mean abs. error", "roc_auc": "ROC AUC"}
 def format_comparison(table):
     """Write the table of a comparison as aligned text.
 
+    This is what :func:`compare` and :func:`compare_forecasters` print with ``verbose=1``, for a
+    terminal or a log; single folds stay in the table.
+
     Parameters
     ----------
     table : DataFrame
@@ -26,10 +29,16 @@ def format_comparison(table):
 
     Returns
     -------
-    text : str
+    str
         One line a method: the primary metric with its 95% interval, the other metrics, skill
         against Dummy, by how much it is better than the best simple row, and cost. For forecasts
         R2 of the groups of steps, and of every step with its stars.
+
+    See Also
+    --------
+    compare : Makes the table for labels of people.
+    compare_forecasters : Makes the table for forecasts.
+    generate_report : A comparison as a page, with figures.
 
     Examples
     --------

@@ -17,6 +17,9 @@ __all__ = ["randomisation_check", "randomise_weights"]
 def randomise_weights(estimator, *, random_state=None):
     """Return a copy of a fitted estimator whose learned weights are shuffled.
 
+    It is the control for maps and embeddings: how large the weights of each tensor are stays, so
+    that what changes is what was learned, and not the scale of the network.
+
     Parameters
     ----------
     estimator : BrainLMTransformer, BrainLMRegressor, BrainLMClassifier or BrainLMForecaster
@@ -26,14 +29,17 @@ def randomise_weights(estimator, *, random_state=None):
 
     Returns
     -------
-    randomised : estimator of the same class
+    estimator of the same class
         Fitted, scaling and input contract as they were, every tensor of weights shuffled in itself.
+
+    See Also
+    --------
+    randomisation_check : Compares maps with those of such networks.
 
     Notes
     -----
-    A shuffle keeps how large the weights of each tensor are, so that what changes is what was
-    learned and not the scale of the network; it needs no rule by which weights were drawn once,
-    which nobody published for the released ones. The closed form of a prior stays.
+    A shuffle needs no rule by which weights were drawn once, which nobody published for the
+    released ones. The closed form of a prior stays.
 
     Examples
     --------
@@ -63,6 +69,9 @@ def randomise_weights(estimator, *, random_state=None):
 def randomisation_check(method, estimator, X, *, n_draws=5, random_state=None, **parameters):
     """Compare a map with the same map of networks that learned nothing.
 
+    The sanity check for saliency maps of Adebayo et al. (2018). Correlations near one say that the
+    map shows the recordings, or the architecture, and not what was learned.
+
     Parameters
     ----------
     method : callable
@@ -81,7 +90,7 @@ def randomisation_check(method, estimator, X, *, n_draws=5, random_state=None, *
 
     Returns
     -------
-    check : Bunch
+    Bunch
         ``correlations`` (n_draws,), the rank correlation over parcels of the mean map with that of
         each shuffled network; ``map`` (n_parcels,) and ``randomised_maps`` (n_draws, n_parcels),
         means over recordings.
@@ -91,10 +100,10 @@ def randomisation_check(method, estimator, X, *, n_draws=5, random_state=None, *
     TypeError
         If the estimator has no encoder with attention.
 
-    Notes
-    -----
-    Adebayo et al. (2018), Sanity checks for saliency maps. Correlations near one say that the map
-    shows the recordings, or the architecture, and not what was learned.
+    See Also
+    --------
+    randomise_weights : Makes such a network.
+    parcel_attention : A map to check.
 
     Examples
     --------

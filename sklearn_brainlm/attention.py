@@ -28,6 +28,9 @@ __all__ = [
 def parcel_attention(estimator, X, *, layer=-1, head=None, relative=False):
     """Compute how much the CLS token attends to each parcel.
 
+    Section 4.4 of the article maps what the model looks at in this way, and contrasts task with
+    rest, and degrees of depression.
+
     Parameters
     ----------
     estimator : BrainLMTransformer, BrainLMRegressor, BrainLMClassifier or BrainLMForecaster
@@ -43,7 +46,7 @@ def parcel_attention(estimator, X, *, layer=-1, head=None, relative=False):
 
     Returns
     -------
-    attention : float64 array of shape (n_recordings, n_parcels)
+    float64 array of shape (n_recordings, n_parcels)
         Mean attention weight over the patches of a parcel, without unit. With "all" there is an
         axis of layers, then one of heads, in front of that of the parcels.
 
@@ -57,11 +60,13 @@ def parcel_attention(estimator, X, *, layer=-1, head=None, relative=False):
     See Also
     --------
     attention_contrast : Between groups or conditions, with a null.
+    attention_rollout : Through all blocks.
+    randomisation_check : Whether a map shows what was learned.
 
     Notes
     -----
-    Section 4.4 of the article. Nothing is masked, tokens are in raster order, and windows are those
-    that ``transform`` averages over. Only the row of the CLS token is computed in each block.
+    Nothing is masked, tokens are in raster order, and windows are those that ``transform`` averages
+    over. Only the row of the CLS token is computed in each block.
 
     Weights over all tokens sum to one, so that what one parcel gains others lose. Multiplied by the
     number of patches of a parcel, maps sum to one minus the weight of the CLS token itself, and
@@ -109,6 +114,9 @@ def parcel_attention(estimator, X, *, layer=-1, head=None, relative=False):
 def attention_rollout(estimator, X):
     """Follow the attention of the CLS token through all blocks down to the parcels.
 
+    The last block attends to tokens in which former blocks have mixed parcels. Rollout (Abnar and
+    Zuidema, 2020) goes back through the mixing, by multiplying the attention of all blocks.
+
     Parameters
     ----------
     estimator : BrainLMTransformer, BrainLMRegressor, BrainLMClassifier or BrainLMForecaster
@@ -118,7 +126,7 @@ def attention_rollout(estimator, X):
 
     Returns
     -------
-    attention : float64 array of shape (n_recordings, n_parcels)
+    float64 array of shape (n_recordings, n_parcels)
         Mean over the patches of a parcel, as in :func:`parcel_attention`.
 
     Raises
@@ -126,11 +134,16 @@ def attention_rollout(estimator, X):
     TypeError
         If the estimator has no encoder with attention.
 
+    See Also
+    --------
+    parcel_attention : The attention of one block.
+    randomisation_check : Whether a map shows what was learned.
+
     Notes
     -----
-    Abnar and Zuidema (2020): the product of the blocks' mean attention over heads, each averaged
-    with the identity for the residual connection. One row is followed from the last block down; no
-    matrix over all tokens is kept. With one block it is half of :func:`parcel_attention`.
+    The product of the blocks' mean attention over heads, each averaged with the identity for the
+    residual connection. One row is followed from the last block down; no matrix over all tokens is
+    kept. With one block it is half of :func:`parcel_attention`.
 
     Examples
     --------
@@ -158,6 +171,9 @@ def attention_rollout(estimator, X):
 def attention_matrix(estimator, X, *, layer=-1, head=None):
     """Compute how much parcels attend to one another.
 
+    By the row of a parcel, its attention to all others, section 4.5 of the article tells which
+    functional network the parcel belongs to.
+
     Parameters
     ----------
     estimator : BrainLMTransformer, BrainLMRegressor, BrainLMClassifier or BrainLMForecaster
@@ -171,7 +187,7 @@ def attention_matrix(estimator, X, *, layer=-1, head=None):
 
     Returns
     -------
-    attention : float64 array of shape (n_recordings, n_parcels, n_parcels)
+    float64 array of shape (n_recordings, n_parcels, n_parcels)
         From the parcel of the row to that of the column: mean over the patches of both. "all" heads
         have an axis after that of the recordings.
 
@@ -181,6 +197,11 @@ def attention_matrix(estimator, X, *, layer=-1, head=None):
         If the estimator has no encoder with attention.
     ValueError
         If there is no such layer or head.
+
+    See Also
+    --------
+    network_probe : Tells networks by such rows.
+    parcel_attention : The attention of the CLS token.
 
     Notes
     -----

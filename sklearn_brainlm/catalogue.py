@@ -58,10 +58,18 @@ _KNOWN = (
 def list_weights():
     """Name the weights that are known.
 
+    They are the networks that the authors of the article released on the Hugging Face hub: three
+    sizes, and one that predicts age. Nothing is downloaded. Their licence forbids commercial use.
+
     Returns
     -------
-    known : list of KnownWeights
+    list of KnownWeights
         Each has a name that ``weights=`` and :func:`load_weights` take.
+
+    See Also
+    --------
+    load_weights : Reads weights by name.
+    BrainLMTransformer : Starts from them.
 
     Examples
     --------

@@ -10,11 +10,15 @@ __all__ = ["InputContract"]
 _ARRAYS = ("parcel_coords", "center", "scale", "spectrum")
 
 
+# `numpydoc lint` reads the source, and does not see the __init__ that dataclass makes.
 @dataclasses.dataclass(frozen=True, eq=False)
-class InputContract:
+class InputContract:  # numpydoc ignore=PR02
     """What weights expect of recordings.
 
-    Attributes
+    It travels with weights: recordings of other parcels, units or repetition times have the right
+    shape, too, and embeddings of them mean nothing.
+
+    Parameters
     ----------
     n_parcels : int
         Parcels P of a recording.
@@ -48,6 +52,11 @@ class InputContract:
         frequency.
     licence : str, optional
         Terms under which the weights, and what is made of them, may be used.
+
+    See Also
+    --------
+    doctor : Compares recordings with it.
+    load_weights : Weights, and what they expect.
 
     Examples
     --------

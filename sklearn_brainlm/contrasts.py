@@ -109,6 +109,10 @@ def attention_contrast(
 ):
     """Compare maps of two groups or conditions, parcel by parcel, corrected for their number.
 
+    Section 4.4 of the article contrasts attention in task and rest, and by degree of depression;
+    here differences have a p-value. Attention weights sum to one over tokens, so that more in one
+    place is less in all others.
+
     Parameters
     ----------
     a, b : arrays of shape (n_recordings, n_parcels)
@@ -132,7 +136,7 @@ def attention_contrast(
 
     Returns
     -------
-    contrast : AttentionContrast
+    AttentionContrast
         Effect, t and corrected p.
 
     Raises
@@ -140,6 +144,12 @@ def attention_contrast(
     ValueError
         If shapes do not fit, there are too few subjects, or some subjects are in both groups
         and others are not and `paired` does not say what to do.
+
+    See Also
+    --------
+    parcel_attention : Makes the maps.
+    network_enrichment : Tests one map for networks.
+    sklearn_brainlm.plotting.plot_parcels_on_glass_brain : Draws the effect.
 
     Notes
     -----
@@ -151,8 +161,6 @@ def attention_contrast(
 
     :func:`nilearn.mass_univariate.permuted_ols` has covariates, which this has not; this goes
     through all permutations where they are few, and averages over subjects.
-
-    Attention weights sum to one over tokens, so that more in one place is less in all others.
 
     Examples
     --------

@@ -31,6 +31,9 @@ _N_BANDS = 32
 def doctor(X, weights=None, *, t_r=None, parcel_coords=None, parcel_names=None, recording_ids=None):
     """Look for what is wrong with recordings before weights are used on them.
 
+    Weights compute with whatever has the right shape; with the wrong unit, repetition time or order
+    of parcels, embeddings mean nothing. Each finding says what was found, and one remedy.
+
     Parameters
     ----------
     X : list of arrays of shape (n_timepoints, n_parcels)
@@ -50,7 +53,7 @@ def doctor(X, weights=None, *, t_r=None, parcel_coords=None, parcel_names=None, 
 
     Returns
     -------
-    diagnosis : Diagnosis
+    Diagnosis
         The findings. ``print`` it for a table; ``diagnosis.ok`` says whether ``transform`` would
         be right.
 
@@ -65,6 +68,7 @@ def doctor(X, weights=None, *, t_r=None, parcel_coords=None, parcel_names=None, 
     --------
     RecordingScaler : Scale recordings by statistics of the training recordings.
     resample_recordings : Bring recordings to another repetition time.
+    InputContract : What weights expect.
 
     Notes
     -----

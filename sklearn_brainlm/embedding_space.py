@@ -55,6 +55,9 @@ class NeighborPurity:
 def project_embeddings(embeddings, method="pca", *, n_components=2, random_state=0):
     """Lay embeddings out in a plane, to look at.
 
+    Figure 5 of the article shows CLS embeddings in a plane by UMAP. What is seen there depends on
+    the method and its seed: :func:`neighbor_purity` measures in all dimensions.
+
     Parameters
     ----------
     embeddings : array of shape (n_recordings, n_features)
@@ -69,7 +72,7 @@ def project_embeddings(embeddings, method="pca", *, n_components=2, random_state
 
     Returns
     -------
-    points : float64 array of shape (n_recordings, n_components)
+    float64 array of shape (n_recordings, n_components)
         Features are standardised first, as embeddings have no unit, and so have the points.
 
     Raises
@@ -79,11 +82,13 @@ def project_embeddings(embeddings, method="pca", *, n_components=2, random_state
     ImportError
         If "umap" is asked for and umap-learn is not installed.
 
+    See Also
+    --------
+    neighbor_purity : Tests what is seen.
+    sklearn_brainlm.plotting.plot_embedding : Draws the points.
+
     Notes
     -----
-    Figure 5 of the article shows embeddings in a plane by UMAP. What is seen there depends on the
-    method and its seed: :func:`neighbor_purity` measures in all dimensions.
-
     The plane is learned from all embeddings it is given, test people too, so nothing may be chosen
     or scored by points in it. For that, fit a projection on the training side, in a pipeline.
 
@@ -138,6 +143,9 @@ def neighbor_purity(
 ):
     """Test whether recordings lie near others that are alike in a covariate.
 
+    It puts a number on what a plot of embeddings suggests, such as that people of one sex or of
+    similar age lie together (Figure 5 of the article), and says how often chance does as well.
+
     Parameters
     ----------
     embeddings : array of shape (n_recordings, n_features)
@@ -159,13 +167,18 @@ def neighbor_purity(
 
     Returns
     -------
-    purity : NeighborPurity
+    NeighborPurity
         Purity, its null distribution and its p-value, which tests one side.
 
     Raises
     ------
     ValueError
         If there is nothing to compare: one class only, or too few recordings or subjects.
+
+    See Also
+    --------
+    project_embeddings : Lays embeddings out in a plane.
+    sklearn_brainlm.plotting.plot_embedding : Draws it, with the purity.
 
     Notes
     -----

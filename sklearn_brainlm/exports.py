@@ -19,6 +19,9 @@ _CHUNK_BYTES = 1 << 22  # of a zarr array: what is read for one window is not mu
 def export_arrow(store, path, *, column="Raw_Recording"):
     """Write a store as an Arrow dataset, as `datasets.load_from_disk` reads it.
 
+    For the training code of BrainLM's authors, and whatever else reads datasets of Hugging Face.
+    Recordings keep their units; nothing is scaled.
+
     Parameters
     ----------
     store : RecordingStore
@@ -30,7 +33,7 @@ def export_arrow(store, path, *, column="Raw_Recording"):
 
     Returns
     -------
-    path : Path
+    Path
         The folder.
 
     Raises
@@ -42,7 +45,9 @@ def export_arrow(store, path, *, column="Raw_Recording"):
 
     See Also
     --------
-    sklearn_brainlm.readers.read_arrow : Read it again.
+    read_arrow : Reads it again.
+    export_zarr : Writes a zarr group instead.
+    RecordingStore : What is written.
 
     Notes
     -----
@@ -92,6 +97,9 @@ def export_arrow(store, path, *, column="Raw_Recording"):
 def export_zarr(store, path):
     """Write a store as a zarr group, with checksums.
 
+    For software that reads zarr, in whatever language. Recordings keep their units; this package
+    does not read the group again.
+
     Parameters
     ----------
     store : RecordingStore
@@ -101,7 +109,7 @@ def export_zarr(store, path):
 
     Returns
     -------
-    path : Path
+    Path
         The folder.
 
     Raises
@@ -110,6 +118,11 @@ def export_zarr(store, path):
         zarr is not installed.
     FileExistsError
         There is something at `path`.
+
+    See Also
+    --------
+    export_arrow : Writes an Arrow dataset instead.
+    RecordingStore : What is written.
 
     Notes
     -----

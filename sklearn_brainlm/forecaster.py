@@ -17,6 +17,9 @@ _COUNT = Interval(Integral, 1, None, closed="left")
 class BrainLMForecaster(ConformalMixin, FutureMaskingForecaster):
     """Forecast recordings by a masked autoencoder whose masked patches are those of the future.
 
+    Section 4.3 of the article: 20 timepoints from the 180 before them. Windows are drawn within
+    recordings; people are split, never windows.
+
     Parameters
     ----------
     weights : str, Path or FrozenEstimator, optional
@@ -84,11 +87,8 @@ class BrainLMForecaster(ConformalMixin, FutureMaskingForecaster):
     See Also
     --------
     sklearn_brainlm.baselines.WienerForecaster : The closed form alone.
-
-    Notes
-    -----
-    Section 4.3 of the article. Windows of `context_length` and `horizon` timepoints are drawn
-    within recordings; people are split, never windows.
+    BrainLMTransformer : The autoencoder.
+    compare_forecasters : Puts it beside simple methods.
 
     Examples
     --------

@@ -77,6 +77,12 @@ class GaussianReconstructor(ReconstructionMixin, BaseRecordingEstimator):
     feature_names_in_ : ndarray of str
         Names of the parcels, when X had them.
 
+    See Also
+    --------
+    BrainLMTransformer : The network, which starts from this by default.
+    scaling_curve : Measures both by the number of recordings.
+    sklearn_brainlm.metrics.masked_r2 : A score of what was filled in.
+
     Notes
     -----
     **Conditional mean.** With covariance :math:`C` of the parcels and ridge :math:`r`, hidden

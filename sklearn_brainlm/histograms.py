@@ -17,6 +17,9 @@ _N_ROWS = 4000  # of the first look: the standard error of a quartile is then .0
 class ParcelHistograms:
     """Count the values of each parcel in narrow bins, for quantiles from a single pass.
 
+    For medians and quartiles of more recordings than fit in memory: each is read once, and none is
+    kept. With 424 parcels and 8,192 bins the counts take 14 MB.
+
     Parameters
     ----------
     low, high : array of shape (n_parcels,)
@@ -45,7 +48,7 @@ class ParcelHistograms:
     -----
     Bins lie where the wanted quantiles are expected (`first_look`), which makes them narrow. A
     quantile is off by a bin's width at most, whatever the values, and by far less where they are
-    spread evenly over a bin. With 424 parcels and 8,192 bins the counts take 14 MB.
+    spread evenly over a bin.
 
     Histograms with the same bins add up (`merge`), so parts of a store can be counted by several
     processes: give each a copy of one first look, let it update its copy, merge the copies.

@@ -64,6 +64,10 @@ def perturb(
 ):
     """Change the activity of parcels and return the change in predicted activity elsewhere.
 
+    It asks a model what it would predict if some parcels were louder, shifted or silent. The answer
+    says what the model has learned to go with what, such as that parcels are correlated, and is no
+    evidence of what an intervention on a brain would do.
+
     Parameters
     ----------
     estimator : BrainLMTransformer or GaussianReconstructor
@@ -87,7 +91,7 @@ def perturb(
 
     Returns
     -------
-    perturbation : Perturbation
+    Perturbation
         Responses, their mean, and how they compare with the null.
 
     Raises
@@ -96,6 +100,11 @@ def perturb(
         If a parameter is out of range, or nothing is left to be predicted.
     TypeError
         If the estimator does not reconstruct.
+
+    See Also
+    --------
+    occlusion : What changes in a prediction or an embedding.
+    attention_matrix : How much parcels attend to one another.
 
     Notes
     -----
@@ -111,8 +120,7 @@ def perturb(
 
     The null asks whether these parcels move others more than any would. It has as many parcels,
     wherever they lie: they do not lie together as those of a network do, and their own activity is
-    less alike. That a model responds says what it has learned to go with what, such as that parcels
-    are correlated, and is no evidence of what an intervention on a brain would do.
+    less alike.
 
     Examples
     --------

@@ -59,6 +59,10 @@ def prepare(
 ):
     """Make a store of recordings of the runs that fMRIPrep preprocessed.
 
+    Confounds are regressed out of preprocessed images, voxels averaged within the parcels of an
+    atlas, and runs that cannot be used are listed with the reason. What is stored is what
+    estimators take as X.
+
     Parameters
     ----------
     fmriprep_dir : path
@@ -107,7 +111,7 @@ def prepare(
 
     Returns
     -------
-    prepared : :class:`sklearn.utils.Bunch`
+    :class:`sklearn.utils.Bunch`
         - ``store`` : the :class:`~sklearn_brainlm.RecordingStore`
         - ``outcomes`` : :class:`pandas.DataFrame`, one row a run: ``recording``,
           ``participant_id``, ``source``, ``n_volumes``, ``n_scrubbed``, ``tr_s``, ``stored`` and

@@ -42,6 +42,9 @@ class RecordingScaler(
 ):
     """Scale every parcel of recordings by statistics of the training recordings.
 
+    Section 3.1 of the article scales by "robust". Differences in level and in variance between
+    recordings, which carry information about people, are kept.
+
     Parameters
     ----------
     method : {"robust", "standard", "legacy"} or None, default="robust"
@@ -77,11 +80,15 @@ class RecordingScaler(
     feature_names_in_ : ndarray of object of shape (n_parcels,)
         Names of the parcels, when recordings are DataFrames whose columns have names.
 
+    See Also
+    --------
+    standardize_recordings : Removes differences between recordings.
+    ParcelHistograms : Quartiles by a single pass.
+
     Notes
     -----
-    Differences in level and in variance between recordings, which carry information about people,
-    are kept. Compare `standardize_recordings`, which removes them. The paper (section 3.1) scales
-    by "robust"; its code wrote ``x - median / IQR``, see issue 19 of vandijklab/BrainLM.
+    The released code wrote ``x - median / IQR``, which is "legacy"; see issue 19 of
+    vandijklab/BrainLM.
 
     Examples
     --------
@@ -278,6 +285,9 @@ class RecordingScaler(
 def standardize_recordings(X):
     """Standardise every parcel within each recording to mean 0 and standard deviation 1.
 
+    It removes differences in level and in variance between recordings. Nothing is learned across
+    recordings, so it may be done before cross-validation.
+
     Parameters
     ----------
     X : list of arrays of shape (n_timepoints, n_parcels)
@@ -285,7 +295,7 @@ def standardize_recordings(X):
 
     Returns
     -------
-    standardized : list of ndarray of float32 of shape (n_timepoints, n_parcels)
+    list of ndarray of float32 of shape (n_timepoints, n_parcels)
         New arrays. Parcels that are constant within a recording are 0 in it, with a warning.
 
     See Also
@@ -294,8 +304,8 @@ def standardize_recordings(X):
 
     Notes
     -----
-    The standard deviation divides by n_timepoints, as scikit-learn's does and nilearn's
-    "zscore" does. Nothing is learned across recordings, so it may be done before cross-validation.
+    The standard deviation divides by n_timepoints, as scikit-learn's does and nilearn's "zscore"
+    does.
 
     Examples
     --------

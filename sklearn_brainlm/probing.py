@@ -16,11 +16,15 @@ _N_INNER = 5
 _N_BOOTSTRAP = 2000
 
 
+# `numpydoc lint` reads the source, and does not see the __init__ that dataclass makes.
 @dataclass(frozen=True, eq=False)
-class NetworkProbe:
+class NetworkProbe:  # numpydoc ignore=PR02
     """How well networks of parcels are told from profiles, see :func:`network_probe`.
 
-    Attributes
+    Every recording is probed in every split of the parcels: means over either say how accuracy
+    varies with people, and with the parcels held out.
+
+    Parameters
     ----------
     accuracies : float64 array of shape (n_recordings, n_splits)
         Part of the parcels held out whose network is right.
@@ -35,6 +39,11 @@ class NetworkProbe:
         Parcels on either side of each split.
     ci_low, ci_high : float
         95% bootstrap interval of the mean over subjects; NaN for one subject.
+
+    See Also
+    --------
+    network_probe : Makes it.
+    sklearn_brainlm.plotting.plot_network_confusion : Draws `confusion`.
 
     Examples
     --------
@@ -103,6 +112,10 @@ def network_probe(
 ):
     """Tell the network of held-out parcels by their nearest neighbours, recording by recording.
 
+    Section 4.5 and Table 3 of the article: a classifier is trained on 80% of the parcels of a
+    recording and tested on the others. Neighbours in the brain mostly share a network, so
+    coordinates alone do well, and belong into the table.
+
     Parameters
     ----------
     profiles : list of arrays of shape (n_parcels, n_features)
@@ -132,7 +145,7 @@ def network_probe(
 
     Returns
     -------
-    probe : NetworkProbe
+    NetworkProbe
         Accuracy of each recording in each split, its mean and interval, and confusions.
 
     Raises
@@ -141,13 +154,16 @@ def network_probe(
         If profiles are no numbers for every parcel, or too few parcels are left for a neighbour
         count.
 
+    See Also
+    --------
+    attention_matrix : Profiles by attention.
+    sklearn_brainlm.baselines.MaskedVAE : Profiles by an autoencoder.
+    neighbor_purity : Neighbours among recordings.
+
     Notes
     -----
-    Section 4.5 and Table 3 of the article: a classifier is trained on 80% of the parcels of a
-    recording and tested on the others. It is called unsupervised there because the profiles are;
-    the networks of most parcels are given. Neighbours in the brain mostly share a network, and so
-    do homologues: what knows where a parcel lies does well without any brain activity, and belongs
-    into the table.
+    The article calls it unsupervised because the profiles are; the networks of most parcels are
+    given. Homologues mostly share a network, too: `pairs` keeps them on one side.
 
     The interval is over subjects. Parcels are the same in all of them, so a test that is to hold
     for other parcels goes by the splits, which overlap: it has to be corrected for that.

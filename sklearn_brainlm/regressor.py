@@ -9,6 +9,11 @@ __all__ = ["BrainLMRegressor"]
 class BrainLMRegressor(RegressingMixin, FinetuningPredictor):
     """Predict numbers such as age from recordings, by a BrainLM encoder with a head.
 
+    Section 4.2 of the article fine-tunes an encoder with a head of three layers and 10% dropout in
+    both: ``pooling="cls", head="mlp"``. Traits of people sit in second-order statistics of
+    recordings; the CLS token of a small training hardly holds them, which is why the default is
+    another one.
+
     Parameters
     ----------
     weights : str, Path or FrozenEstimator, optional
@@ -80,13 +85,8 @@ class BrainLMRegressor(RegressingMixin, FinetuningPredictor):
     See Also
     --------
     BrainLMClassifier : The same for classes.
-
-    Notes
-    -----
-    Section 4.2 of the article fine-tunes the encoder with a head of three layers and 10% dropout in
-    both: ``pooling="cls", head="mlp"``. Traits of people sit in second-order statistics
-    of recordings; the CLS token of a small training hardly holds them, which is why the default is
-    another one.
+    BrainLMTransformer : The encoder.
+    compare : Puts it beside simple methods.
 
     Examples
     --------

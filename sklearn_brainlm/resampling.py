@@ -16,6 +16,9 @@ _LARGEST_DENOMINATOR = 1000  # puts a ratio of TRs within 1e-6: a thousandth of 
 def resample_recordings(X, t_r, new_t_r):
     """Resample recordings in time to another TR.
 
+    A network counts timepoints, not seconds: 200 of them last 144 s at the TR of HCP (0.72 s) and
+    400 s at one of 2 s. Weights need the TR that they were trained at.
+
     Parameters
     ----------
     X : list of arrays of shape (n_timepoints, n_parcels)
@@ -27,9 +30,14 @@ def resample_recordings(X, t_r, new_t_r):
 
     Returns
     -------
-    resampled : list of ndarray of float32 of shape (n_new_timepoints, n_parcels)
+    list of ndarray of float32 of shape (n_new_timepoints, n_parcels)
         New arrays of ``round(n_timepoints * t_r / new_t_r)`` timepoints; the first timepoint stays
         where it is. Recordings that have the TR wanted keep their values.
+
+    See Also
+    --------
+    doctor : Notices a TR that does not fit.
+    RecordingScaler : Brings recordings to the scale of a model.
 
     Notes
     -----

@@ -71,7 +71,7 @@ def scaling_curve(
 
     Returns
     -------
-    curve : DataFrame
+    DataFrame
         A row a method and size: ``method``, ``n_recordings``, ``n_parameters`` (of the network,
         NaN without one), ``r2``, ``ci_low``, ``ci_high``, ``n_seeds`` and ``cpu_seconds`` (of
         ``fit``; both means over seeds). R2 is ``1 - sum(SSE) / sum(SS)`` over all masked values,

@@ -14,6 +14,9 @@ __all__ = ["network_enrichment", "spatial_correlation", "spin_parcels"]
 def spin_parcels(coords, *, n_rotations=1000, random_state=None):
     """Rotate parcels on a sphere, and say which parcel comes to lie where.
 
+    Rotated maps are a null for maps over parcels (Alexander-Bloch et al., 2018): about as smooth as
+    the map, but elsewhere.
+
     Parameters
     ----------
     coords : array of shape (n_parcels, 3)
@@ -25,7 +28,7 @@ def spin_parcels(coords, *, n_rotations=1000, random_state=None):
 
     Returns
     -------
-    spins : int array of shape (n_rotations, n_parcels)
+    int array of shape (n_rotations, n_parcels)
         ``values[spins[i]]`` is a rotated map.
 
     Raises
@@ -33,11 +36,16 @@ def spin_parcels(coords, *, n_rotations=1000, random_state=None):
     ValueError
         If a hemisphere has fewer than four parcels.
 
+    See Also
+    --------
+    spatial_correlation : Compares two maps by this null.
+    network_enrichment : Compares a map with networks.
+
     Notes
     -----
-    Alexander-Bloch et al. (2018): the parcels of a hemisphere (x < 0, and x >= 0) are projected to
-    a sphere around their mean, rotated, by mirrored rotations left and right, and each parcel takes
-    the value of the rotated parcel that is nearest.
+    The parcels of a hemisphere (x < 0, and x >= 0) are projected to a sphere around their mean,
+    rotated, by mirrored rotations left and right, and each parcel takes the value of the rotated
+    parcel that is nearest.
 
     Its limits. Coordinates of a volume are no spherical registration of the cortex: parcels in the
     depth, those of the cerebellum and of subcortical structures are put on the sphere like the
@@ -79,6 +87,9 @@ def spatial_correlation(
 ):
     """Correlate two maps over parcels, against a null of rotated maps.
 
+    Parcels near one another are alike in most maps: a test that takes them as independent finds a
+    correlation between almost any two. Rotation keeps neighbours together.
+
     Parameters
     ----------
     first, second : arrays of shape (n_parcels,)
@@ -94,7 +105,7 @@ def spatial_correlation(
 
     Returns
     -------
-    found : Bunch
+    Bunch
         ``correlation``; ``p_value``, two-sided; ``null`` (n_rotations,).
 
     Raises
@@ -102,10 +113,14 @@ def spatial_correlation(
     ValueError
         If shapes do not fit, or the method is unknown.
 
+    See Also
+    --------
+    spin_parcels : Makes the null.
+    network_enrichment : Compares a map with networks.
+
     Notes
     -----
-    The limits are those of :func:`spin_parcels`. Parcels near one another are alike in most maps: a
-    test that takes them as independent finds a correlation between almost any two.
+    The limits are those of :func:`spin_parcels`.
 
     Examples
     --------
@@ -142,6 +157,9 @@ def spatial_correlation(
 def network_enrichment(values, labels, coords, *, n_rotations=1000, random_state=None):
     """Ask whether a map is larger in a network than in parcels that lie together elsewhere.
 
+    Parcels of a network mostly lie together, and what lies together is alike in most maps: a
+    network has to stand out from places of its own shape.
+
     Parameters
     ----------
     values : array of shape (n_parcels,)
@@ -157,7 +175,7 @@ def network_enrichment(values, labels, coords, *, n_rotations=1000, random_state
 
     Returns
     -------
-    found : Bunch
+    Bunch
         ``names`` of the networks; ``means`` of the map in each, minus its mean over all parcels;
         ``p_corrected``, two-sided, corrected by the largest standardised mean of each rotation. All
         (n_networks,).
@@ -166,6 +184,11 @@ def network_enrichment(values, labels, coords, *, n_rotations=1000, random_state
     ------
     ValueError
         If shapes do not fit.
+
+    See Also
+    --------
+    spin_parcels : Makes the null.
+    attention_contrast : Asks it of a difference between groups.
 
     Notes
     -----

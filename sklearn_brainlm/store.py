@@ -26,6 +26,9 @@ _COORDINATES = ["x", "y", "z"]
 class RecordingStore:
     """Recordings in a folder that `build_store` wrote, given to estimators as X.
 
+    For more recordings than fit in memory: values stay on disk until they are needed, and
+    cross-validation splits the store like a list.
+
     Parameters
     ----------
     path : str or Path
@@ -67,6 +70,8 @@ class RecordingStore:
     See Also
     --------
     build_store : Write one.
+    verify_store : Compare every byte with what was written.
+    prepare : Write one from the derivatives of fMRIPrep.
 
     Notes
     -----

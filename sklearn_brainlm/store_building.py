@@ -39,6 +39,9 @@ def build_store(
 ):
     """Write recordings into a folder, to be read as a RecordingStore.
 
+    Recordings are checked once, when they are written, and come with checksums. A call that was
+    killed is made again with the same arguments, and goes on where the disk says it was.
+
     Parameters
     ----------
     path : str or Path
@@ -71,7 +74,7 @@ def build_store(
 
     Returns
     -------
-    store : RecordingStore
+    RecordingStore
         The store, opened.
 
     Raises
@@ -91,11 +94,16 @@ def build_store(
     DataQualityWarning
         Recordings were not stored, or parcels are constant in some that were, or two are equal.
 
+    See Also
+    --------
+    RecordingStore : What it is read as.
+    list_recordings : Recordings in files.
+    prepare : A store of what fMRIPrep wrote.
+
     Notes
     -----
-    A call that was killed is made again with the same arguments, and goes on where the disk says it
-    was; the result is, byte for byte, that of a call that was not killed. What is in quarantine
-    stays there: after mending a recording, build a new store.
+    The store of calls that were killed is, byte for byte, that of one that was not. What is in
+    quarantine stays there: after mending a recording, build a new store.
 
     Examples
     --------

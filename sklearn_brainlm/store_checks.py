@@ -57,6 +57,9 @@ class StoreFinding:
 def verify_store(path):
     """Read every byte of a store and compare it with what was written.
 
+    For a store that was copied, or that a long training is to use. Estimators themselves compare a
+    recording with its checksum only when they first read it.
+
     Parameters
     ----------
     path : str or Path
@@ -64,13 +67,18 @@ def verify_store(path):
 
     Returns
     -------
-    findings : list of StoreFinding
+    list of StoreFinding
         What is wrong; empty when every byte is as it was written.
 
     Raises
     ------
     FileNotFoundError
         There is no such folder.
+
+    See Also
+    --------
+    RecordingStore : Opens a store.
+    build_store : Writes one.
 
     Notes
     -----

@@ -150,6 +150,12 @@ class BrainLMTransformer(
         ``n_recordings`` and ``n_timepoints`` that the weights were trained on, and ``subjects``,
         the `groups` of ``fit`` as text, by which :func:`compare` notices people it tests on.
 
+    See Also
+    --------
+    BrainLMRegressor, BrainLMClassifier : Predict labels of recordings by a fine-tuned encoder.
+    BrainLMForecaster : Forecasts recordings.
+    GaussianReconstructor : The closed form that `prior` starts from.
+
     Notes
     -----
     Section 3.2 of the article. Pooling "cls" and "mean" give `embed_dim` features, "parcel" one

@@ -111,6 +111,9 @@ class Weights:
 def load_weights(source, subfolder=None, revision=None, sha256=None, *, parcel_coords=None):
     """Read weights of any known family, check all of them, and build their network.
 
+    Estimators do so themselves when they are given ``weights=``. This shows what weights are, and
+    what they expect of recordings, before anything is computed; no code of a file is run.
+
     Parameters
     ----------
     source : str or Path
@@ -129,7 +132,7 @@ def load_weights(source, subfolder=None, revision=None, sha256=None, *, parcel_c
 
     Returns
     -------
-    weights : Weights
+    Weights
         The network and what is known of it.
 
     Raises
@@ -139,6 +142,12 @@ def load_weights(source, subfolder=None, revision=None, sha256=None, *, parcel_c
         message lists them.
     UntrustedFileError
         If a file is not what its format allows, or is a pickle.
+
+    See Also
+    --------
+    list_weights : Names that are known.
+    InputContract : What weights expect.
+    BrainLMTransformer : Starts from weights.
 
     Examples
     --------

@@ -33,6 +33,9 @@ Licences
 def fetch_atlas_a424(data_dir=None, *, base_url=None, verbose=1):
     """Fetch A424, the atlas of 424 parcels that the released weights were trained with.
 
+    Recordings have to be in these parcels, and in this order, for the released weights to mean
+    anything (section 3.1 of the article).
+
     Parameters
     ----------
     data_dir : path or None, default=None
@@ -48,7 +51,7 @@ def fetch_atlas_a424(data_dir=None, *, base_url=None, verbose=1):
 
     Returns
     -------
-    atlas : ``nilearn.datasets.atlas.Atlas``, a :class:`sklearn.utils.Bunch`
+    ``nilearn.datasets.atlas.Atlas``, a :class:`sklearn.utils.Bunch`
         - ``maps`` : str, path of the label image A424+2mm, 91 x 109 x 91 voxels of 2 mm
         - ``labels`` : list of 425 str, the background first
         - ``lut`` : :class:`pandas.DataFrame` of 425 rows, columns ``index`` and ``name``
@@ -69,6 +72,7 @@ def fetch_atlas_a424(data_dir=None, *, base_url=None, verbose=1):
     See Also
     --------
     parcel_coords_from_labels : Coordinates of the parcels of any other atlas.
+    sklearn_brainlm.list_weights : The released weights.
 
     Notes
     -----
@@ -116,6 +120,9 @@ def fetch_atlas_a424(data_dir=None, *, base_url=None, verbose=1):
 def parcel_coords_from_labels(labels_img, *, background_label=0):
     """Compute the coordinates of the parcels of a label image.
 
+    By coordinates a model knows where a parcel lies: give them as `parcel_coords`, also to carry
+    weights to another atlas.
+
     Parameters
     ----------
     labels_img : 3-D Niimg-like object
@@ -136,6 +143,11 @@ def parcel_coords_from_labels(labels_img, *, background_label=0):
     ------
     InvalidRecordingError
         The image is not 3-D, holds something other than whole numbers, or no parcel.
+
+    See Also
+    --------
+    fetch_atlas_a424 : The atlas of the released weights, with its coordinates.
+    sklearn_brainlm.BrainLMTransformer : Takes coordinates.
 
     Notes
     -----

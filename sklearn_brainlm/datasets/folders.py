@@ -19,6 +19,9 @@ _TEXT_COLUMNS = ["participant_id", "recording", "label", "sex", "group", "site",
 def load_recordings_folder(path, *, atlas=None):
     r"""Open a folder of recordings: one ``.npy`` file each, and two tables.
 
+    The simplest form for recordings of one's own; the commands and the benchmarks read it.
+    Recordings stay on disk until they are used, in the dtype they were saved in.
+
     Parameters
     ----------
     path : path
@@ -33,7 +36,7 @@ def load_recordings_folder(path, *, atlas=None):
 
     Returns
     -------
-    folder : :class:`sklearn.utils.Bunch`
+    :class:`sklearn.utils.Bunch`
         - ``recordings`` : list of memory maps of shape (n_timepoints, n_parcels), read-only
         - ``participants`` : :class:`pandas.DataFrame`, one row a recording, in the same order
         - ``parcels`` : :class:`pandas.DataFrame`, one row a parcel
@@ -48,10 +51,14 @@ def load_recordings_folder(path, *, atlas=None):
     InvalidRecordingError
         If a table or a recording does not say what it should. The message names the file.
 
+    See Also
+    --------
+    read_folder_tables : The tables alone.
+    sklearn_brainlm.build_store : Writes recordings into a store, with checksums.
+
     Notes
     -----
-    Recordings stay on disk until they are used, in the dtype they were saved in. Arrays of
-    objects are refused, because reading them would run code.
+    Arrays of objects are refused, because reading them would run code.
 
     Examples
     --------
@@ -88,6 +95,9 @@ def load_recordings_folder(path, *, atlas=None):
 def read_folder_tables(path, *, atlas=None):
     r"""Read the tables of a folder of recordings, and none of the recordings.
 
+    For recordings in files of other kinds, such as text or CIFTI: the tables say whose they are,
+    and which parcels they have.
+
     Parameters
     ----------
     path : path
@@ -108,6 +118,11 @@ def read_folder_tables(path, *, atlas=None):
         If the folder or a table is missing.
     InvalidRecordingError
         If a table does not say what it should. The message names the file.
+
+    See Also
+    --------
+    load_recordings_folder : Opens the recordings, too.
+    sklearn_brainlm.read_recording : Reads a file of another kind.
 
     Examples
     --------

@@ -61,6 +61,9 @@ def make_cohort(
 ):
     """Simulate BOLD recordings of subjects whose age leaves a known trace in connectivity.
 
+    For examples and tests: it downloads nothing and the truth is known, such as the connections
+    that follow age. Values are percent signal change about zero.
+
     Parameters
     ----------
     n_subjects : int, default=40
@@ -82,7 +85,7 @@ def make_cohort(
 
     Returns
     -------
-    cohort : :class:`sklearn.utils.Bunch`
+    :class:`sklearn.utils.Bunch`
         - ``recordings`` : list of n_subjects float32 arrays of shape (n_timepoints, n_parcels),
           percent signal change about zero, sd near 1
         - ``age`` : array of shape (n_subjects,), years
@@ -104,6 +107,11 @@ def make_cohort(
     ------
     ValueError
         If a number is out of range or the atlas is unknown.
+
+    See Also
+    --------
+    load_recordings_folder : Opens real recordings.
+    fetch_atlas_a424 : The atlas of the released weights.
 
     Notes
     -----

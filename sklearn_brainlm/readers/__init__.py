@@ -42,6 +42,10 @@ _SUBJECT = re.compile(r"(sub-[A-Za-z0-9]+)")
 def read_recording(path, **how):
     r"""Read a recording of any kind of file.
 
+    The end of its name says of which kind a file is. Nothing in it is run. The readers of one kind
+    in ``sklearn_brainlm.readers`` (``read_npy``, ``read_text``, ``read_cifti``) also say t_r and
+    the names of the parcels.
+
     Parameters
     ----------
     path : path
@@ -53,8 +57,8 @@ def read_recording(path, **how):
 
     Returns
     -------
-    recording : ndarray of shape (n_timepoints, n_parcels)
-        The recording alone. The reader of a kind also says t_r and the names of the parcels.
+    ndarray of shape (n_timepoints, n_parcels)
+        The recording alone.
 
     Raises
     ------
@@ -67,10 +71,8 @@ def read_recording(path, **how):
 
     See Also
     --------
-    read_npy : NumPy's files.
-    read_text : Text.
-    read_cifti : CIFTI files, with their t_r and names.
     list_recordings : The files of a folder, for a store.
+    build_store : Writes recordings into a store.
 
     Examples
     --------
@@ -102,6 +104,8 @@ def read_recording(path, **how):
 def list_recordings(folder, pattern, **how):
     """List the recordings of a folder, one a file, for :func:`sklearn_brainlm.build_store`.
 
+    Files are read only when the store is built, so that a folder may hold more than fits in memory.
+
     Parameters
     ----------
     folder : path
@@ -113,7 +117,7 @@ def list_recordings(folder, pattern, **how):
 
     Returns
     -------
-    found : :class:`sklearn.utils.Bunch`
+    :class:`sklearn.utils.Bunch`
         What :func:`sklearn_brainlm.build_store` takes: ``build_store(store, **found)``.
 
         - ``recordings`` : list of callables without arguments; each reads one recording
@@ -127,6 +131,12 @@ def list_recordings(folder, pattern, **how):
         There is no such folder.
     InvalidRecordingError
         No file of it has such a name.
+
+    See Also
+    --------
+    build_store : Reads and stores what is listed.
+    read_recording : Reads one file.
+    prepare : Makes a store of what fMRIPrep wrote.
 
     Examples
     --------
@@ -152,6 +162,9 @@ def list_recordings(folder, pattern, **how):
 def read_dat(path, n_parcels=424):
     r"""List recordings in the text files that BrainLM's toolkit writes, one ``.dat`` each.
 
+    The toolkit writes recordings in the 424 parcels of the atlas A424, which the released weights
+    were trained with. Files are read when the store is built.
+
     Parameters
     ----------
     path : path
@@ -161,7 +174,7 @@ def read_dat(path, n_parcels=424):
 
     Returns
     -------
-    found : :class:`sklearn.utils.Bunch`
+    :class:`sklearn.utils.Bunch`
         What :func:`sklearn_brainlm.build_store` takes, as in :func:`list_recordings`.
 
     Raises
@@ -170,6 +183,12 @@ def read_dat(path, n_parcels=424):
         There is no such folder or file.
     InvalidRecordingError
         It holds no recording.
+
+    See Also
+    --------
+    build_store : Reads and stores what is listed.
+    read_arrow : Recordings of the toolkit's datasets.
+    list_recordings : Files of other kinds.
 
     Examples
     --------

@@ -20,6 +20,9 @@ _SHARD_NAME = re.compile(r"[A-Za-z0-9_\-][A-Za-z0-9_.\-]*\.arrow")
 def read_arrow(path, *, column="Raw_Recording", n_parcels=424, parcels="auto"):
     """Find the recordings of an Arrow dataset, as BrainLM's toolkit and `datasets` write them.
 
+    The released code trains on such datasets. Recordings are found by this call, and read when a
+    store is built.
+
     Parameters
     ----------
     path : path
@@ -36,11 +39,11 @@ def read_arrow(path, *, column="Raw_Recording", n_parcels=424, parcels="auto"):
 
     Returns
     -------
-    found : :class:`sklearn.utils.Bunch`
+    :class:`sklearn.utils.Bunch`
         What :func:`sklearn_brainlm.build_store` takes: ``build_store(store, **found)``.
 
         - ``recordings`` : list of callables without arguments; each reads one recording of shape
-          (n_timepoints, n_parcels). Nothing is read before.
+          (n_timepoints, n_parcels)
         - ``participants`` : :class:`pandas.DataFrame`, one row a recording: ``participant_id``,
           ``recording`` and the columns of the dataset that hold one value a row
 
@@ -53,6 +56,12 @@ def read_arrow(path, *, column="Raw_Recording", n_parcels=424, parcels="auto"):
         column.
     AtlasMismatchError
         A recording, when it is read, has another number of parcels.
+
+    See Also
+    --------
+    build_store : Reads and stores what is found.
+    export_arrow : Writes such a dataset.
+    read_dat : Recordings of the toolkit in text files.
 
     Notes
     -----

@@ -75,7 +75,7 @@ def generate_report(
 
     Returns
     -------
-    report : HTMLReport
+    HTMLReport
         The page, which loads nothing from elsewhere and needs no JavaScript. A notebook shows it;
         ``report.save_as_html("report.html")`` writes it, ``report.open_in_browser()`` opens it.
 
