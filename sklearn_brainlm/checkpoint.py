@@ -45,6 +45,9 @@ _TAKEN = "Another training has its checkpoints there: {}"
 class Checkpoint(Callback):
     """Save checkpoints while a net trains, and resume from the last one.
 
+    A training that is resumed on a CPU, with as many threads, ends in the same bits as one that was
+    never interrupted: batches are a pure function of seed, epoch, step and process.
+
     Parameters
     ----------
     folder : str or Path, optional
@@ -63,25 +66,22 @@ class Checkpoint(Callback):
         What decides what is learned, by name: values that JSON holds. A training is only resumed
         under the same.
 
+    See Also
+    --------
+    BrainLMTransformer : Uses one when `checkpoint_dir` is given.
+
     Notes
     -----
     A checkpoint holds the weights, the state of the optimizer and of the random generators, the
-    place in the schedule and in the epoch, the history, what early stopping remembers with its best
-    weights, and that of every callback that has ``state_dict`` and ``load_state_dict``. Batches are
-    a pure function of seed, epoch and step, so a training that is resumed on a CPU, with as many
-    threads, ends in the same bits as one that was never interrupted.
+    place in the schedule and in the epoch, the history, what early stopping remembers, and the
+    state of every callback that has ``state_dict`` and ``load_state_dict``. Of several processes,
+    the first one writes and all read: on several machines, the folder must be on a disk that they
+    share. A signal to any of them is followed by all, after the same step.
 
-    Of several processes that train together, the first one writes, and all read the folder when
-    they resume: on several machines, it must be on a disk that they share. What one draws in a step
-    is a function of seed, epoch, step and its rank, so that no generator but one is saved. A signal
-    to any of them is followed by all, after the same step.
-
-    SIGTERM, SIGUSR1 and Ctrl-C are followed when the step is done and a checkpoint is saved: as
-    SystemExit with code 143 or 138, and as KeyboardInterrupt. A save that fails, as on a full disk,
-    is a warning, the second one in a row an error; former checkpoints stay whole.
-
-    A folder is that of one training at a time. That of a training that died is taken over: at once,
-    or after a minute without a sign of life when it ran on another machine.
+    SIGTERM, SIGUSR1 and Ctrl-C are followed when the step is done and saved: by SystemExit with
+    code 143 or 138, and KeyboardInterrupt. A save that fails, as on a full disk, is a warning, the
+    second in a row an error; former checkpoints stay whole. A folder is that of one training at a
+    time; one that died loses it: at once, or to another machine after a minute of silence.
 
     Examples
     --------

@@ -49,6 +49,9 @@ def compare(
 ):
     """Predict labels of people by several methods, out of fold, and test who is better.
 
+    In each fold everything is fitted on the training side, on clones: scalers, statistics, the
+    scaling of labels. A row of zeros, "Dummy (mean)" or "Dummy (prior)", is always there.
+
     Parameters
     ----------
     estimators : dict of str to estimator or tuple (estimator, features)
@@ -96,7 +99,7 @@ def compare(
 
     Returns
     -------
-    table : DataFrame
+    DataFrame
         One line for each method, metric and setting, "all" or "fold 0" and so on:
 
         - ``value``, and over all folds its 95% bootstrap interval ``ci_low``, ``ci_high``
@@ -133,9 +136,7 @@ def compare(
 
     Notes
     -----
-    In each fold everything is fitted on the training side, on clones: scalers, statistics, the
-    scaling of labels. A `fit` that takes groups is given those of its training side, as is the
-    last step of a pipeline. A row of zeros, "Dummy (mean)" or "Dummy (prior)", is always there.
+    A `fit` that takes groups is given those of its training side, as is a pipeline's last step.
 
     Over all folds, a score is that of all out-of-fold predictions together. But "roc_auc" ranks
     pairs of one fold only, and "r" is about the means of each fold: scores of two models have no
@@ -224,6 +225,9 @@ def compare_forecasters(
 ):
     """Forecast recordings of held-out people by several methods, and test who is better when.
 
+    As in section 4.3 of the article. R2 is ``1 - sum(SSE) / sum(SS)`` over all values of a step, SS
+    about 0, the centre of each parcel in the training recordings, as in the `score` of forecasters.
+
     Parameters
     ----------
     estimators : dict of str to forecaster
@@ -259,7 +263,7 @@ def compare_forecasters(
 
     Returns
     -------
-    table : DataFrame
+    DataFrame
         The columns of :func:`compare`; metrics are "r2", "r" and "mse", in scaled units, and
         settings "steps 1-8", "step 1" and so on, and "steps 1-8, fold 0". ``skill`` is R2.
         ``table.attrs["errors"].frame`` has the sums of each test subject.
@@ -282,16 +286,12 @@ def compare_forecasters(
 
     Notes
     -----
-    R2 is ``1 - sum(SSE) / sum(SS)`` over all values of a step, SS about 0, the centre of each
-    parcel in the training recordings, as in the `score` of forecasters. Pearson r is that of all
-    values of a step.
-
-    The test is the Wilcoxon signed-rank test of the mean squared errors of test subjects, against
-    the simple row with the best R2 at that step. It asks whether the trained models differ for
-    other people, not whether training again would. The false discovery rate (Benjamini and
-    Hochberg) is controlled over all steps of all rows on trial, and apart from them over groups
-    of steps and over the simple rows. Stars are those of the paper: one for p < .05, two for p
-    < .01, three for p < .001, corrected, of rows that are better.
+    Pearson r is that of all values of a step. The test is the Wilcoxon signed-rank test of the mean
+    squared errors of test subjects, against the simple row with the best R2 at that step. It asks
+    whether the trained models differ for other people, not whether training again would. The false
+    discovery rate (Benjamini and Hochberg) is controlled over all steps of all rows on trial, and
+    apart from them over groups of steps and over the simple rows. Stars are those of the paper: one
+    for p < .05, two for p < .01, three for p < .001, corrected, of rows that are better.
 
     Examples
     --------

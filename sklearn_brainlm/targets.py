@@ -24,6 +24,9 @@ __all__ = ["TargetScaler", "make_scaled_mse_scorer", "scaled_mean_squared_error"
 class TargetScaler(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
     """Scale targets by statistics of the training labels, column by column, and back.
 
+    Section 3.3 of the article scales age by "zscore", neuroticism by "minmax", PCL-5 and GAD-7 by
+    "log_minmax". NaN is a missing label: it is left out of the statistics and stays NaN.
+
     Parameters
     ----------
     method : {"zscore", "minmax", "log_minmax"}, default="zscore"
@@ -34,10 +37,9 @@ class TargetScaler(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
     ----------
     center_ : ndarray of float64 of shape (n_targets,)
         What is subtracted: the mean or the least training label, after the logarithm for
-        "log_minmax". NaN for a column without a label.
+        "log_minmax". NaN for a column without a label, as in `scale_`.
     scale_ : ndarray of float64 of shape (n_targets,)
-        What is divided by: the standard deviation or the range; 1 for a constant column. NaN for
-        a column without a label.
+        What is divided by: the standard deviation or the range; 1 for a constant column.
     n_features_in_ : int
         Number of targets.
     feature_names_in_ : ndarray of object of shape (n_targets,)
@@ -49,19 +51,15 @@ class TargetScaler(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
 
     Notes
     -----
-    The paper scales age by "zscore", neuroticism by "minmax", PCL-5 and GAD-7 by "log_minmax". It
-    writes "a log transformation"; the released notebook takes ``log(1 + y)``, as it must where
-    many people score 0, and so does this class. The notebook then divides by the largest value
-    alone, of everyone: the same as min-max where somebody scores 0, but with the tested people in
-    it. The standard deviation divides by the number of labels, so predicting the mean has an
-    error of 1 on the training labels.
+    The article writes "a log transformation"; the released notebook takes ``log(1 + y)``, as it
+    must where many people score 0, and divides by the largest value of everyone: min-max where
+    somebody scores 0, but with the tested people in it. The standard deviation divides by the
+    number of labels, so predicting the mean has an error of 1 on the training labels.
 
-    NaN is a missing label: it is left out of the statistics and stays NaN. Labels outside the
-    range of the training labels are scaled beyond 0 and 1. "log_minmax" refuses negative labels,
-    which in tables of scores are codes for a missing answer.
-
-    One-dimensional targets are taken too, and come back one-dimensional.
-    TransformedTargetRegressor hands over a column instead, and refuses missing labels itself.
+    Labels outside the range of the training labels are scaled beyond 0 and 1. "log_minmax" refuses
+    negative labels, which in tables of scores are codes for a missing answer. One-dimensional
+    targets come back one-dimensional; TransformedTargetRegressor hands over a column, and refuses
+    missing labels itself.
 
     Examples
     --------
@@ -197,6 +195,8 @@ class TargetScaler(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
 def scaled_mean_squared_error(y_true, y_pred, scaler, *, multioutput="uniform_average"):
     """Average the squared error of predictions on the scale of a fitted TargetScaler.
 
+    The error of Table 1 of the article. It has no unit; that of each `method` is another.
+
     Parameters
     ----------
     y_true : array-like of shape (n_samples,) or (n_samples, n_targets)
@@ -210,7 +210,7 @@ def scaled_mean_squared_error(y_true, y_pred, scaler, *, multioutput="uniform_av
 
     Returns
     -------
-    mse : float or ndarray of float64 of shape (n_targets,)
+    float or ndarray of float64 of shape (n_targets,)
         Mean squared error. NaN for a target without a label to score, which the mean leaves out
         with an UndefinedMetricWarning.
 
@@ -260,6 +260,8 @@ def scaled_mean_squared_error(y_true, y_pred, scaler, *, multioutput="uniform_av
 def make_scaled_mse_scorer(*, per_target=False):
     """Make a scorer of the paper's error: squared, on the scale the targets were trained on.
 
+    In cross-validation the scaler is that of each training fold.
+
     Parameters
     ----------
     per_target : bool, default=False
@@ -268,11 +270,10 @@ def make_scaled_mse_scorer(*, per_target=False):
 
     Returns
     -------
-    scorer : callable
+    callable
         ``scorer(estimator, X, y)``, the negative error, so that larger is better. The estimator
         is a TransformedTargetRegressor around a TargetScaler or keeps one as `target_scaler_`,
-        and may end a pipeline or be found by a search. In cross-validation the scaler is that of
-        the training fold. Errors of different `method` are on different scales.
+        and may end a pipeline or be found by a search.
 
     See Also
     --------
