@@ -136,7 +136,7 @@ def prepare(
     See Also
     --------
     build_store : A store of recordings that are arrays already.
-    sklearn_brainlm.readers.list_recordings : Recordings in files of other kinds.
+    list_recordings : Recordings in files of other kinds.
 
     Notes
     -----
