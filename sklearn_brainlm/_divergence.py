@@ -60,16 +60,26 @@ class StepWatch:
             stacklevel=2,
         )
 
-    def close(self):
+    def close(self, history):
         """Look back on a training that ends.
+
+        Parameters
+        ----------
+        history : skorch.history.History
+            Epochs of the net.
 
         Raises
         ------
         TrainingDivergedError
-            If no step of it was taken: nothing has been learned.
+            If no step of the last epoch was taken, or the held-out recordings have no finite loss:
+            what was learned is of no use.
         """
-        if self.n_skipped and not self.n_taken:
-            raise self._diverged("no step of this training could be taken")
+        if self.n_skipped and not math.isfinite(history[-1].get("train_loss", math.nan)):
+            raise self._diverged("no step of the last epoch could be taken")
+        held_out = history[-1].get("valid_loss", 0.0)
+        if self.n_taken and not math.isfinite(held_out):
+            self.message = f"The loss on held-out recordings ended as {held_out}."
+            raise self._diverged("weights are too large to compute with")
 
     def state_dict(self):
         """Return what a checkpoint keeps.

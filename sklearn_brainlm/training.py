@@ -196,7 +196,7 @@ class WindowNet(WindowSteps, NeuralNet):
         try:
             if not self.is_finished_:
                 self.fit_loop(X, y, epochs=self.max_epochs - self.n_epochs_done_, **fit_params)
-                self.watch_.close()
+                self.watch_.close(self.history)
             self.is_finished_ = True
         except NoMoreProgress:
             self.is_finished_ = True

@@ -136,6 +136,23 @@ def test_training_of_skipped_steps_alone_is_no_training(break_steps):
         make_model(net_params=None, batch_size=4, max_epochs=1).fit(make_recordings())
 
 
+@pytest.mark.parametrize(
+    ("n_epochs", "validation_fraction", "said"),
+    [(1, 0.3, "held-out"), (3, 0.3, "step of the last epoch"), (3, 0.0, "step of the last epoch")],
+)
+def test_weights_that_compute_nothing_are_no_result(n_epochs, validation_fraction, said):
+    model = make_model(
+        net_params=None,
+        lr=1e30,
+        batch_size=16,
+        max_epochs=n_epochs,
+        validation_fraction=validation_fraction,
+    )
+    with warnings.catch_warnings(), pytest.raises(TrainingDivergedError, match=said):
+        warnings.simplefilter("ignore")
+        model.fit(make_recordings())
+
+
 def test_explosion_warns_once(break_steps):
     _, _, said = fit()
     assert said == []
