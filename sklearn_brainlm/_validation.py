@@ -216,10 +216,15 @@ def _refuse_unreadable(thing, name, estimator_name):
     if is_path or is_image or is_surface:
         what = f"the path {str(thing)!r}" if is_path else f"an image ({type(thing).__name__})"
         masker = "MultiSurfaceLabelsMasker" if is_surface else "MultiNiftiLabelsMasker"
+        if estimator_name[:1].islower():  # a function
+            remedy = f"Give it what {masker}(labels_img).fit_transform(images) returns."
+        else:
+            remedy = (
+                f"Put a masker in front: make_pipeline({masker}(labels_img), {estimator_name}()), "
+                "and give it a list of images."
+            )
         raise InvalidRecordingTypeError(
-            f"{name} is {what}; expected an array of shape (n_timepoints, n_parcels). Put a masker "
-            f"in front: make_pipeline({masker}(labels_img), {estimator_name}()), and "
-            "give it a list of images."
+            f"{name} is {what}; expected an array of shape (n_timepoints, n_parcels). {remedy}"
         )
 
 

@@ -286,6 +286,18 @@ def test_a_path_is_named_where_there_is_one(tmp_path, recording):
     assert describe(3) == "recording 3"
 
 
+@pytest.mark.parametrize(
+    ("name", "remedy"),
+    [
+        ("RecordingScaler", "make_pipeline(MultiNiftiLabelsMasker(labels_img), RecordingScaler())"),
+        ("resample_recordings", "MultiNiftiLabelsMasker(labels_img).fit_transform(images) returns"),
+    ],
+)
+def test_a_path_is_sent_to_a_masker_in_a_way_that_works(name, remedy):
+    with pytest.raises(InvalidRecordingTypeError, match=re.escape(remedy)):
+        check_recordings(["bold.nii.gz"], estimator_name=name)
+
+
 def test_nan_is_found_beyond_the_first_block_of_rows():
     long = np.random.default_rng(0).standard_normal((3000, 200), dtype=np.float32)
     long[2900, 5] = np.nan
