@@ -5,6 +5,7 @@ import time
 
 import joblib
 import numpy as np
+from joblib.parallel import get_active_backend
 from sklearn.base import clone
 from sklearn.compose import TransformedTargetRegressor
 from sklearn.model_selection import (
@@ -53,10 +54,13 @@ def run_rows(run, rows, folds, names, given, n_jobs=None, verbose=0):
         tested subjects that the weights had seen.
     """
     jobs = [(name, fold) for name in rows for fold in range(len(folds))]
-    done = joblib.Parallel(n_jobs=n_jobs, verbose=max(0, verbose - 1))(
-        joblib.delayed(_run_fold)(run, *rows[name], *folds[fold], names, given)
-        for name, fold in jobs
-    )
+    calls = [(run, *rows[name], *folds[fold], names, given) for name, fold in jobs]
+    client = getattr(get_active_backend()[0], "client", None)
+    if client is not None and n_jobs != 1:
+        done = _run_on_dask(client, calls)
+    else:
+        parallel = joblib.Parallel(n_jobs=n_jobs, verbose=max(0, verbose - 1))
+        done = parallel(joblib.delayed(_run_fold)(*call) for call in calls)
     results = {name: [] for name in rows}
     for (name, fold), result in zip(jobs, done, strict=True):
         results[name].append(Bunch(fold=fold, **result))
@@ -135,6 +139,19 @@ def run_forecasts(fitted, X, *, stride=None):
     if not np.isfinite(sums).all():
         raise ValueError(f"{type(fitted).__name__} forecasts values that are not finite.")
     return {"sums": sums, "windows": np.stack([tested.recording, tested.start], axis=1)}
+
+
+def _run_on_dask(client, calls):
+    """Fit folds on a cluster of dask; for one whose workers die joblib would wait for ever."""
+    sent = {}  # recordings once, however many rows and folds read them
+    for _, _, X, *_ in calls:
+        if id(X) not in sent:
+            sent[id(X)] = client.scatter([X], broadcast=True)[0]
+    futures = [
+        client.submit(_run_fold, run, estimator, sent[id(X)], *rest, pure=False)
+        for run, estimator, X, *rest in calls
+    ]
+    return client.gather(futures)
 
 
 def _run_fold(run, estimator, X, train, test, names, given):

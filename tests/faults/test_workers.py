@@ -163,16 +163,17 @@ def test_fault_100_dask_worker(tmp_path, observe):
     with (
         dask.config.set(settings),
         distributed.LocalCluster(**here) as cluster,
-        distributed.Client(cluster),
+        distributed.Client(cluster) as client,
         parallel_config(backend="dask"),
     ):
-        model = {"Model": Suicidal(str(tmp_path / "died"))}
+        model = {"Model": Suicidal(str(tmp_path / "died"), parent=os.getpid())}
         there = compare(model, X, y, groups=GROUPS, cv=2, n_jobs=2)
         assert there["value"].equals(alone["value"])
         observe("once: the same scores")
+        client.wait_for_workers(2, timeout=50)  # with one, joblib works in this process
         started = time.monotonic()
         with pytest.raises(Exception, match="(?i)worker|lost|killed|cancel") as caught:
-            compare({"Model": Suicidal()}, X, y, groups=GROUPS, cv=2, n_jobs=2)
+            compare({"Model": Suicidal(parent=os.getpid())}, X, y, groups=GROUPS, cv=2, n_jobs=2)
         observe(caught.value)
         assert time.monotonic() - started < 50
 
