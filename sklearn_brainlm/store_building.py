@@ -137,14 +137,15 @@ def build_store(
     is_finished = (folder / MANIFEST).is_file()
     if is_finished and not any((folder / left).is_file() for left in (JOURNAL, LOCK)):
         return _open_finished(folder, plan)  # also where nothing may be written
-    with StoreLock(folder):
+    with StoreLock(folder) as lock:
         if (folder / MANIFEST).is_file():  # killed, or overtaken, after the last file
             store = _open_finished(folder, plan)
             (folder / JOURNAL).unlink(missing_ok=True)
             return store
         with StoreWriter(folder, plan, dtype, shard_bytes) as writer:
             n_parcels = None if parcels is None else len(parcels)
-            _write_all(writer, recordings, rows, n_parcels, n_jobs, strict, verbose)
+            _write_all(writer, lock, recordings, rows, n_parcels, n_jobs, strict, verbose)
+            lock.check()
             writer.commit()
             _check_any(writer)
             writer.finish(rows.table(len(writer.entries)), parcels)
@@ -154,7 +155,7 @@ def build_store(
     return store
 
 
-def _write_all(writer, recordings, rows, n_parcels, n_jobs, strict, verbose):
+def _write_all(writer, lock, recordings, rows, n_parcels, n_jobs, strict, verbose):
     """Read what is not written yet, in groups, and write it in order."""
     from tqdm import tqdm  # not needed to open a store
 
@@ -171,6 +172,7 @@ def _write_all(writer, recordings, rows, n_parcels, n_jobs, strict, verbose):
                 for (_, source), name in zip(group, names, strict=True)
             )
             for name, outcome in zip(names, parallel(jobs), strict=True):
+                lock.check()  # a process that was stopped may have lost the folder to another
                 expected = writer.n_parcels if n_parcels is None else n_parcels
                 reason = _find_fault(outcome, expected, "parcels" if n_parcels else "the first")
                 if reason is None:

@@ -56,7 +56,7 @@ def repair_store(path, recordings):
     manifest = read_manifest(folder)
     offsets = check_described(folder, manifest)
     findings = [finding for finding in verify_store(folder) if finding.kind != "unlisted"]
-    with StoreLock(folder):
+    with StoreLock(folder) as lock:
         damaged = {finding.recording for finding in findings}
         repaired = []
         for shard in np.unique(offsets.shard):
@@ -77,6 +77,7 @@ def repair_store(path, recordings):
                 for name, i in zip(ids, here, strict=True)
                 if name in chosen
             }
+            lock.check()
             _write_shard(folder, manifest, offsets, int(shard), made)
             repaired += chosen
     left = [finding for finding in verify_store(folder) if finding.kind != "unlisted"]

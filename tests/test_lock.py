@@ -10,12 +10,16 @@ import socket
 import threading
 import time
 
+import numpy as np
 import pytest
 from training_run import Act, train
 
 from sklearn_brainlm import CheckpointError
 from sklearn_brainlm.storage import lock
+from sklearn_brainlm.storage.files import JOURNAL
 from sklearn_brainlm.storage.lock import LOCK, StoreLock, StoreLockedError
+from sklearn_brainlm.store_building import build_store
+from sklearn_brainlm.store_repair import repair_store
 
 OTHER = {"host": "elsewhere", "pid": 7, "started": "2024-01-01T00:00:00+00:00"}
 
@@ -140,6 +144,45 @@ def test_removed_by_hand(tmp_path):
     with StoreLock(tmp_path) as held:
         (tmp_path / LOCK).unlink()
         held.check()
+
+
+def test_build_stops_when_another_has_its_folder(tmp_path, monkeypatch):
+    """Between two recordings: it writes no row, no entry of the journal and no table after that."""
+    monkeypatch.setattr(lock, "BEAT_SECONDS", 60.0)  # it looks between recordings, too
+    rng = np.random.default_rng(0)
+    kept, lost, never = rng.normal(size=(3, 60, 4)).astype(np.float32)
+    journal = tmp_path / JOURNAL
+    seen = []
+
+    def overtaken():
+        seen.append(journal.read_bytes())
+        write(tmp_path)
+        return lost
+
+    with pytest.raises(StoreLockedError, match="process 7 on elsewhere.*from this process"):
+        build_store(tmp_path, [kept, overtaken, lambda: seen.append("read on") or never])
+    assert journal.read_bytes() == seen[0]
+    assert len(seen) == 1
+    assert sorted(path.name for path in tmp_path.iterdir()) == [JOURNAL, LOCK, "shards"]
+    assert read(tmp_path)["pid"] == 7
+    (tmp_path / LOCK).unlink()
+    assert len(build_store(tmp_path, [kept, lost, never])) == 3  # whoever comes next goes on
+
+
+def test_repair_stops_when_another_has_the_store(tmp_path, monkeypatch):
+    monkeypatch.setattr(lock, "BEAT_SECONDS", 60.0)
+    recording = np.random.default_rng(0).normal(size=(60, 4))
+    build_store(tmp_path, [recording])
+    damaged = tmp_path / "shards" / "00000.npy"
+    damaged.write_bytes(b"damaged")
+
+    def overtaken():
+        write(tmp_path)
+        return recording
+
+    with pytest.raises(StoreLockedError, match="process 7 on elsewhere.*from this process"):
+        repair_store(tmp_path, {"recording-000000": overtaken})
+    assert damaged.read_bytes() == b"damaged"
 
 
 def test_training_stops_when_another_has_its_folder(tmp_path, monkeypatch):

@@ -82,7 +82,8 @@ class StoreWriter:
 
     def __exit__(self, kind, *exception):
         try:
-            if kind is None or not issubclass(kind, OSError):  # where the disk is full, as it is
+            # Where the disk is full, or another process has the folder, it stays as it is.
+            if kind is None or not issubclass(kind, OSError):
                 self.commit()
         finally:
             for array in self._arrays.values():
