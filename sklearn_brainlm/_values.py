@@ -18,6 +18,7 @@ __all__ = [
     "are_too_many",
     "as_float32",
     "check_values",
+    "count_broken",
     "describe",
     "enumerate_first",
     "find_truncation",
@@ -178,27 +179,48 @@ def find_truncation(recording):
     return (found, needed) if found < needed else None
 
 
-def _not_finite_message(index, recording):
-    """Say how many values are not finite in float32, and where the first is."""
-    n_nan = n_large = 0
+def count_broken(recording):
+    """Count values that are not finite in float32.
+
+    Parameters
+    ----------
+    recording : array of shape (n_timepoints, n_parcels)
+        A recording; it is read block by block.
+
+    Returns
+    -------
+    n_nan : int
+        Values that are NaN.
+    n_infinite : int
+        Values that are infinite or too large.
+    first : tuple of int or None
+        Timepoint and parcel of the first of them.
+    """
+    n_nan = n_infinite = 0
     first = None
     for rows in row_blocks(recording):
         block = recording[rows]
         is_nan = np.isnan(block)
-        is_large = (block > _FLOAT32_MAX) | (block < -_FLOAT32_MAX)
-        n_nan, n_large = n_nan + int(is_nan.sum()), n_large + int(is_large.sum())
-        if first is None and (is_nan | is_large).any():
-            row, parcel = np.argwhere(is_nan | is_large)[0]
+        is_infinite = (block > _FLOAT32_MAX) | (block < -_FLOAT32_MAX)
+        n_nan, n_infinite = n_nan + int(is_nan.sum()), n_infinite + int(is_infinite.sum())
+        if first is None and (is_nan | is_infinite).any():
+            row, parcel = np.argwhere(is_nan | is_infinite)[0]
             first = (int(row) + rows.start, int(parcel))
+    return n_nan, n_infinite, first
+
+
+def _not_finite_message(index, recording):
+    """Say how many values are not finite in float32, and where the first is."""
+    n_nan, n_infinite, first = count_broken(recording)
     phrase = (
         "Input X contains NaN."
         if n_nan
         else "Input X contains infinity or a value too large for dtype('float32')."
     )
     return (
-        f"{phrase} {describe(index, recording)}: {n_nan} values are NaN and {n_large} infinite or "
-        f"too large, the first at timepoint {first[0]}, parcel {first[1]}. Interpolate or remove "
-        "them; values missing in known places are a case for impute."
+        f"{phrase} {describe(index, recording)}: {n_nan} values are NaN and {n_infinite} "
+        f"infinite or too large, the first at timepoint {first[0]}, parcel {first[1]}. "
+        "Interpolate or remove them; values missing in known places are a case for impute."
     )
 
 

@@ -1,17 +1,14 @@
 """What is measured on one recording before anything is said about it."""
 
 import dataclasses
-import os
 
 import numpy as np
 
 from sklearn_brainlm._spectra import power_by_band
 from sklearn_brainlm._statistics import RESOLUTION
-from sklearn_brainlm._values import row_blocks
 
-__all__ = ["Vitals", "count_broken", "is_truncated", "looks_transposed", "take_vitals"]
+__all__ = ["Vitals", "looks_transposed", "take_vitals"]
 
-_FLOAT32_MAX = np.float64(np.finfo(np.float32).max)
 _START = (40, 8)  # timepoints and parcels that tell a recording from all others
 _ZERO = 0.01  # of the standard deviation: a mean that was removed is smaller
 _MARGIN = 0.2  # no recording of six public cohorts was smoother over parcels by this much
@@ -82,55 +79,6 @@ def take_vitals(recording, n_bands):
     # Rounding of a constant has a spectrum too.
     shares = power_by_band([np.where(dead, 0.0, values)], n_bands)
     return Vitals(mean, sd, median, high - low, dead, shares, _start(values, dead))
-
-
-def count_broken(recording):
-    """Count values that are not finite in float32.
-
-    Parameters
-    ----------
-    recording : array of shape (n_timepoints, n_parcels)
-        A recording; it is read block by block.
-
-    Returns
-    -------
-    n_nan : int
-        Values that are NaN.
-    n_infinite : int
-        Values that are infinite or too large.
-    first : tuple of int or None
-        Timepoint and parcel of the first of them.
-    """
-    n_nan = n_infinite = 0
-    first = None
-    for rows in row_blocks(recording):
-        block = recording[rows]
-        is_nan = np.isnan(block)
-        is_infinite = (block > _FLOAT32_MAX) | (block < -_FLOAT32_MAX)
-        n_nan, n_infinite = n_nan + int(is_nan.sum()), n_infinite + int(is_infinite.sum())
-        if first is None and (is_nan | is_infinite).any():
-            row, parcel = np.argwhere(is_nan | is_infinite)[0]
-            first = (int(row) + rows.start, int(parcel))
-    return n_nan, n_infinite, first
-
-
-def is_truncated(recording):
-    """Tell whether the file behind a memory map is too short for it: reading it kills Python.
-
-    Parameters
-    ----------
-    recording : array of shape (n_timepoints, n_parcels)
-        A recording.
-
-    Returns
-    -------
-    is_truncated : bool
-        Whether values are missing at the end of the file.
-    """
-    path = getattr(recording, "filename", None)
-    if not isinstance(recording, np.memmap) or path is None or not os.path.exists(path):
-        return False
-    return recording.offset + recording.nbytes > os.path.getsize(path)
 
 
 def looks_transposed(recording):

@@ -19,7 +19,8 @@ from sklearn_brainlm._symptoms import (
     power_below,
 )
 from sklearn_brainlm._validation import check_parcel_coords, check_recordings
-from sklearn_brainlm._vitals import count_broken, is_truncated, looks_transposed, take_vitals
+from sklearn_brainlm._values import count_broken, find_truncation
+from sklearn_brainlm._vitals import looks_transposed, take_vitals
 from sklearn_brainlm.contract import InputContract
 from sklearn_brainlm.exceptions import InvalidRecordingError
 
@@ -237,7 +238,7 @@ def _drop_broken(recordings):
     """Leave out recordings that cannot be read to their end or are not finite; report them."""
     sound, findings, broken = {}, [], {}
     for index, recording in recordings.items():
-        if is_truncated(recording):
+        if find_truncation(recording) is not None:
             fix = "write the file again"
             findings.append(Finding("shape", (index,), True, "the file is truncated", fix))
             continue

@@ -6,7 +6,8 @@ import pytest
 from sklearn_brainlm._parcel_order import closeness, connectivity, score_order
 from sklearn_brainlm._spectra import power_by_band
 from sklearn_brainlm._symptoms import power_below
-from sklearn_brainlm._vitals import count_broken, is_truncated, looks_transposed, take_vitals
+from sklearn_brainlm._values import count_broken, find_truncation
+from sklearn_brainlm._vitals import looks_transposed, take_vitals
 
 
 def test_location_and_spread_are_those_of_numpy(recordings):
@@ -48,11 +49,12 @@ def test_broken_values_are_counted():
 def test_truncated_files(tmp_path):
     np.save(tmp_path / "x.npy", np.zeros((100, 3)))
     mapped = np.load(tmp_path / "x.npy", mmap_mode="r")
-    assert not is_truncated(mapped)
-    assert not is_truncated(np.zeros(3))
+    assert find_truncation(mapped) is None
+    assert find_truncation(np.zeros(3)) is None
     with open(tmp_path / "x.npy", "r+b") as file:
         file.truncate(1000)
-    assert is_truncated(mapped)
+    assert find_truncation(mapped) == (1000, 2528)
+    assert find_truncation(np.asarray(mapped)[50:]) == (1000, 2528)  # a view, as stores give
 
 
 @pytest.mark.parametrize("change", ["mean removed", "baselines", "smooth"])
