@@ -11,6 +11,7 @@ import webbrowser
 
 import numpy as np
 import pandas as pd
+import polars as pl
 import pytest
 from nilearn import reporting
 from report_pages import HOSTILE, SHARP, Page, check_self_contained
@@ -202,6 +203,12 @@ def test_what_the_doctor_found(transformer, recordings):
     rows = [row for table in page.tables if table[0][0] == "Severity" for row in table[1:]]
     assert ["error", "scale", HOSTILE] in [row[:3] for row in rows]
     assert "error" in page.sections["summary"]
+
+
+@pytest.mark.parametrize("frame", [np.asarray, pd.DataFrame, pl.DataFrame])
+def test_one_recording(transformer, recordings, frame):
+    page = read(transformer.generate_report(frame(recordings[4]), recording_ids=["one"], n_shown=0))
+    assert "1 recording of" in page.sections["doctor"]
 
 
 def test_recordings_that_cannot_be_used_still_get_a_report(transformer, recordings):

@@ -97,7 +97,8 @@ class Given:
             One a recording.
         """
         ids = self.of_store("ids") if self.recording_ids is None else self.recording_ids
-        n_recordings = 1 if getattr(self.X, "ndim", 3) == 2 else len(self.X)
+        is_one = is_frame(self.X) or getattr(self.X, "ndim", 3) == 2
+        n_recordings = 1 if is_one else len(self.X)
         if ids is None:
             return [f"recording {index}" for index in range(n_recordings)]
         ids = [str(name) for name in ids]
