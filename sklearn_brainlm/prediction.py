@@ -5,7 +5,7 @@ from functools import partial
 import numpy as np
 from sklearn.base import ClassifierMixin, RegressorMixin, _fit_context
 from sklearn.utils import check_consistent_length, column_or_1d
-from sklearn.utils.validation import _check_sample_weight, check_is_fitted
+from sklearn.utils.validation import _check_sample_weight
 
 from sklearn_brainlm._base import BaseRecordingEstimator, draw_seed
 from sklearn_brainlm._net_state import NetStateMixin
@@ -127,8 +127,7 @@ class NetworkPredictor(NetStateMixin, BaseRecordingEstimator):
 
     def _outputs(self, X):
         """Return the outputs of the network, averaged over the windows of each recording."""
-        check_is_fitted(self)
-        recordings = self._check_X(X, reset=False)
+        recordings = self._check_fitted_X(X)
         sums = np.zeros((len(recordings), self.n_outputs_))
         n_windows = np.zeros(len(recordings), dtype=int)
         for windows, made in self._run(self.net_.predict_windows, recordings):
@@ -139,8 +138,7 @@ class NetworkPredictor(NetStateMixin, BaseRecordingEstimator):
     def _run(self, compute, recordings):
         """Yield the windows of recordings at fixed strides, and what is computed of them."""
         reader = self._reader(recordings)
-        stride = getattr(self, "window_stride", None)
-        for windows in self._place_windows(recordings, stride=stride):
+        for windows in self._place_windows(recordings, stride=self.window_stride):
             yield windows, compute(reader.whole(windows))
 
     def _soften(self, outputs):

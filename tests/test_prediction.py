@@ -23,6 +23,7 @@ from sklearn_brainlm import (
     TargetScaler,
 )
 from sklearn_brainlm._linear_start import solve_classes, solve_targets
+from sklearn_brainlm.baselines import LSTMRegressor
 from sklearn_brainlm.labels import ClassLabels, TargetLabels
 from sklearn_brainlm.modules import MaskedAutoencoder, PredictionNetwork, label_loss
 
@@ -85,6 +86,14 @@ def test_training_is_never_worse_on_held_out_people_than_its_start(people):
     start = predictor(max_epochs=0).fit(X, y)
     assert model.best_epoch_ == 0
     np.testing.assert_allclose(model.predict(X), start.predict(X), rtol=1e-5, atol=1e-6)
+
+
+def test_recordings_in_other_units_are_said_to_be(people):
+    X, y = people
+    for model in (predictor(max_epochs=0), LSTMRegressor(window_length=40, max_epochs=0)):
+        model.fit(X[:20], y[:20])
+        with pytest.warns(DataQualityWarning, match="2 of 2 recordings are out of scale"):
+            model.predict([1000 * x for x in X[20:22]])
 
 
 def test_the_head_of_the_article_learns(people):
