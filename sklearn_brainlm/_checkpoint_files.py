@@ -13,10 +13,10 @@ import shutil
 import warnings
 from pathlib import Path
 
-from sklearn_brainlm._checked_files import check_digest, file_sha256
+from sklearn_brainlm._checked_files import check_digest, file_sha256, read_json
 from sklearn_brainlm._durable_files import fsync_folder, write_bytes_atomically
 from sklearn_brainlm.exceptions import BrainLMError, CheckpointError
-from sklearn_brainlm.weight_files import read_json, read_safetensors, write_safetensors
+from sklearn_brainlm.weight_files import read_safetensors, write_safetensors
 
 __all__ = [
     "list_checkpoints",

@@ -12,13 +12,13 @@ import numpy as np
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
+from sklearn_brainlm._checked_files import check_digest, file_sha256
 from sklearn_brainlm._replaced_weights import current
 from sklearn_brainlm._versions import package_versions
 from sklearn_brainlm.cards import write_card
 from sklearn_brainlm.contract import InputContract
 from sklearn_brainlm.exceptions import BrainLMError, CheckpointError
 from sklearn_brainlm.preprocessing import RecordingScaler
-from sklearn_brainlm.weight_files import file_sha256
 from sklearn_brainlm.weight_folders import DOES_NOT_FIT, FORMAT, read_weights, save_weights
 from sklearn_brainlm.weights import load_weights, locate_weights
 
@@ -119,10 +119,7 @@ class PersistenceMixin:
             coords = cls._released_coords(config, parcel_coords)
             weights = load_weights(path, sha256=sha256, parcel_coords=coords)
             return cls._of_released(weights, str(source), t_r, device)
-        if sha256 not in (None, config.get("sha256")):
-            raise CheckpointError(
-                f"The SHA-256 of {path} is {config.get('sha256')}, expected {sha256}."
-            )
+        check_digest(path, sha256, config.get("sha256"))
         changes = {name: value for name, value in [("t_r", t_r)] if value is not None}
         return from_folder(cls, path.parent, device=device, **changes)
 

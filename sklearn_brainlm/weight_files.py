@@ -14,23 +14,15 @@ import numpy as np
 from sklearn_brainlm._checked_files import (
     check_digest,
     check_finite,
-    file_sha256,
     open_checked,
     parse_json,
-    read_json,
     shown,
 )
 from sklearn_brainlm._durable_files import replaced
 from sklearn_brainlm._torch_archives import read_torch_file
 from sklearn_brainlm.exceptions import CheckpointError, UntrustedFileError
 
-__all__ = [
-    "file_sha256",
-    "read_json",
-    "read_safetensors",
-    "read_torch_file",
-    "write_safetensors",
-]
+__all__ = ["read_safetensors", "read_torch_file", "write_safetensors"]
 
 _MAX_HEADER = 16 << 20  # bytes; 4096 arrays need less than 1 MB
 _MAX_ARRAYS = 4096

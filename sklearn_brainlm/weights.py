@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from sklearn_brainlm import _official, _official_contract
+from sklearn_brainlm._checked_files import check_digest, read_json
 from sklearn_brainlm._durable_files import write_bytes_atomically
 from sklearn_brainlm._own_networks import build_own
 from sklearn_brainlm._replaced_weights import current, read_steadily, replaced_weights
@@ -14,7 +15,6 @@ from sklearn_brainlm.contract import InputContract
 from sklearn_brainlm.exceptions import CheckpointError, UntrustedFileError
 from sklearn_brainlm.hub import DownloadError, fetch
 from sklearn_brainlm.weight_files import (
-    read_json,
     read_safetensors,
     read_torch_file,
     write_safetensors,
@@ -164,10 +164,7 @@ def load_weights(source, subfolder=None, revision=None, sha256=None, *, parcel_c
     path, config = locate_weights(source, subfolder, revision, sha256)
     if config.get("format") == FORMAT:
         config, arrays = read_weights(path.parent)
-        if sha256 is not None and sha256 != config["sha256"]:
-            raise CheckpointError(
-                f"The SHA-256 of {path} is {config['sha256']}, expected {sha256}."
-            )
+        check_digest(path, sha256, config["sha256"])
         contract, module = build_own(path.parent, config, arrays)
         return Weights(OWN, config, contract, module, config["sha256"])
 

@@ -17,15 +17,10 @@ import torch
 from safetensors.numpy import load, save
 from safetensors.torch import save as save_tensors
 
+from sklearn_brainlm._checked_files import file_sha256, read_json
 from sklearn_brainlm._durable_files import write_bytes_atomically
 from sklearn_brainlm.exceptions import CheckpointError, UntrustedFileError
-from sklearn_brainlm.weight_files import (
-    file_sha256,
-    read_json,
-    read_safetensors,
-    read_torch_file,
-    write_safetensors,
-)
+from sklearn_brainlm.weight_files import read_safetensors, read_torch_file, write_safetensors
 
 ARRAYS = {
     "float64": np.array([np.pi, -0.0]),

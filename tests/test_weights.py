@@ -59,9 +59,11 @@ def test_own_weights_build_the_same_network(own):
 
 
 def test_digest_that_is_asked_for_is_compared(released, own):
-    digest = load_weights(released).sha256
-    assert load_weights(released, sha256=digest).sha256 == digest
     for folder in (released, own[1]):
+        digest = load_weights(folder).sha256
+        for said in (digest, digest.upper()):
+            assert load_weights(folder, sha256=said).sha256 == digest
+            BrainLMTransformer.from_pretrained(folder, sha256=said, parcel_coords=COORDS)
         with pytest.raises(CheckpointError, match="expected " + "0" * 64):
             load_weights(folder, sha256="0" * 64)
         with pytest.raises(CheckpointError, match="expected " + "0" * 64):

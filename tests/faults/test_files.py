@@ -23,8 +23,8 @@ from test_official_arithmetic import BRAINLM
 
 import sklearn_brainlm
 from sklearn_brainlm import BrainLMTransformer, load_weights
+from sklearn_brainlm._checked_files import file_sha256
 from sklearn_brainlm.exceptions import CheckpointError
-from sklearn_brainlm.weight_files import file_sha256
 
 
 def flip(path, place=0.5):

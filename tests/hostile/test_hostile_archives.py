@@ -16,13 +16,9 @@ import numpy as np
 import pytest
 import torch
 
+from sklearn_brainlm._checked_files import file_sha256
 from sklearn_brainlm.exceptions import CheckpointError, UntrustedFileError
-from sklearn_brainlm.weight_files import (
-    file_sha256,
-    read_safetensors,
-    read_torch_file,
-    write_safetensors,
-)
+from sklearn_brainlm.weight_files import read_safetensors, read_torch_file, write_safetensors
 
 FORCE = "TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD"
 
