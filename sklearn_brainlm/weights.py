@@ -259,7 +259,9 @@ def export_official(path, config, module, leftovers):
 
 def _fetch(repository, subfolder, revision, sha256):
     """Get weights from the hub, in the first of the forms that is there."""
-    where = {"subfolder": subfolder, "revision": revision, "licence": RELEASED_LICENCE}
+    # Of other repositories, only whoever owns them knows the terms.
+    terms = {weights.repository: weights.licence for weights in list_weights()}
+    where = {"subfolder": subfolder, "revision": revision, "licence": terms.get(repository)}
     failures = []
     for name in _READERS:
         digests = None if sha256 is None else {name: sha256}

@@ -15,6 +15,7 @@ from released_files import write_checkpoint
 from test_official import BRAINLM, COORDS
 
 from sklearn_brainlm import BrainLMTransformer, list_weights, load_weights, weights
+from sklearn_brainlm.catalogue import RELEASED_LICENCE
 from sklearn_brainlm.exceptions import CheckpointError, UntrustedFileError
 
 
@@ -126,10 +127,11 @@ def test_pickles_are_not_read(tmp_path):
 
 
 def test_hub_is_asked_for_each_kind_of_file(released, monkeypatch):
-    asked = []
+    asked, terms = [], {}
 
     def fetch(repository, names, **where):
         asked.append((repository, names[-1], where["subfolder"]))
+        terms[repository] = where["licence"]
         if names[-1] != "pytorch_model.safetensors":
             raise CheckpointError("not there")
         shutil.copy(released / "model.safetensors", released / "pytorch_model.safetensors")
@@ -143,3 +145,5 @@ def test_hub_is_asked_for_each_kind_of_file(released, monkeypatch):
     ]
     assert load_weights("some/body", subfolder="x").family == "brainlm"
     assert asked[-1] == ("some/body", "pytorch_model.safetensors", "x")
+    # Nobody here knows under which terms somebody publishes.
+    assert terms == {"vandijklab/brainlm": RELEASED_LICENCE, "some/body": None}
