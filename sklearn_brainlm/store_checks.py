@@ -13,7 +13,13 @@ import numpy as np
 from sklearn_brainlm._checked_files import shown
 from sklearn_brainlm.exceptions import StoreCorruptionError
 from sklearn_brainlm.storage.arrays import HEADER_BYTES, npy_header
-from sklearn_brainlm.storage.files import MANIFEST, read_manifest, scales_name, shard_name
+from sklearn_brainlm.storage.files import (
+    MANIFEST,
+    RECORDING_ID,
+    read_manifest,
+    scales_name,
+    shard_name,
+)
 from sklearn_brainlm.storage.tables import read_offsets
 
 __all__ = ["StoreFinding", "check_described", "verify_store"]
@@ -22,7 +28,6 @@ __all__ = ["StoreFinding", "check_described", "verify_store"]
 _OWN = re.compile(
     r"(shards|scales)/[0-9]{5,}\.npy|(recordings|participants|parcels|quarantine)\.tsv"
 )
-_ID = re.compile(r"[A-Za-z0-9_\-][A-Za-z0-9_.\-]*")
 
 
 @dataclass(frozen=True)
@@ -154,7 +159,7 @@ def check_described(folder, manifest):
             f"{folder / 'recordings.tsv'} cannot be read ({error}). Build the store anew."
         ) from error
     for name in offsets.recording:
-        if not _ID.fullmatch(name):
+        if not RECORDING_ID.fullmatch(name):
             raise StoreCorruptionError(
                 f"{folder / 'recordings.tsv'}: {shown([name])} is no id: letters, digits, '-', "
                 "'_' and '.', no separators and no leading dot. Do not use this store."

@@ -16,6 +16,7 @@ here: so no byte of the folder can change without being found.
 
 import hashlib
 import json
+import re
 
 from sklearn_brainlm._checked_files import read_json
 from sklearn_brainlm._stored_values import DTYPES
@@ -25,6 +26,7 @@ __all__ = [
     "FORMAT_VERSION",
     "JOURNAL",
     "MANIFEST",
+    "RECORDING_ID",
     "check_size",
     "check_sizes",
     "pack_manifest",
@@ -38,6 +40,8 @@ FORMAT = "sklearn_brainlm store"
 FORMAT_VERSION = 1
 MANIFEST = "manifest.json"
 JOURNAL = "building.journal"
+# No separators and no leading dot: an id may become the name of a file.
+RECORDING_ID = re.compile(r"[A-Za-z0-9_\-][A-Za-z0-9_.\-]*")
 
 _MAX_MANIFEST_BYTES = 1 << 26  # a shard takes a hundred bytes of it
 _KEYS = {"format", "format_version", "dtype", "n_recordings", "n_timepoints", "n_parcels"} | {

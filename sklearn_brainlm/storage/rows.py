@@ -1,19 +1,16 @@
 """What a store knows of recordings beside their values: ids, participants, parcels."""
 
 import hashlib
-import re
 from collections import Counter
 
 import numpy as np
 
 from sklearn_brainlm._validation import check_t_r
 from sklearn_brainlm.exceptions import InvalidRecordingError
+from sklearn_brainlm.storage.files import RECORDING_ID
 from sklearn_brainlm.storage.tables import write_table
 
 __all__ = ["StoreRows", "check_parcels", "fingerprint"]
-
-# No separators and no leading dot: an id may become the name of a file.
-_ID = re.compile(r"[A-Za-z0-9_\-][A-Za-z0-9_.\-]*")
 
 
 class StoreRows:
@@ -136,7 +133,7 @@ class StoreRows:
 def _check_ids(ids):
     """Check that ids are names, each another."""
     for position, name in enumerate(ids):
-        if not isinstance(name, str) or not _ID.fullmatch(name):
+        if not isinstance(name, str) or not RECORDING_ID.fullmatch(name):
             raise InvalidRecordingError(
                 f"The id of recording {position} is {name!r}. Use letters, digits, '-', '_' and "
                 "'.', no separators and no leading dot."
