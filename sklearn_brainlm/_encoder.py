@@ -4,7 +4,7 @@ from sklearn_brainlm._base import draw_seed
 from sklearn_brainlm._parameters import ARCHITECTURE, CHECKPOINTS, INPUT, RUNNING
 from sklearn_brainlm._run_configuration import begin_run
 from sklearn_brainlm._training_state import resumed_seed
-from sklearn_brainlm.devices import tokens_at_a_time
+from sklearn_brainlm.devices import windows_at_a_time
 from sklearn_brainlm.transformer import BrainLMTransformer
 
 __all__ = ["ENCODER", "EncoderMixin"]
@@ -84,10 +84,8 @@ class EncoderMixin:
 
     def _resolve_micro_batch_size(self):
         """Return the number of windows on the device at a time."""
-        if self.micro_batch_size != "auto":
-            return self.micro_batch_size
         n_tokens = self._grid.n_tokens(self._encoder_window)
-        return max(1, tokens_at_a_time(self.device_) // n_tokens)
+        return windows_at_a_time(self.micro_batch_size, n_tokens, self.device_)
 
     def _net_state(self):
         """Return the weights of the net; those of the encoder are in `encoder_`."""

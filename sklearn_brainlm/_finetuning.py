@@ -10,7 +10,7 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn_brainlm._encoder import ENCODER, EncoderMixin
 from sklearn_brainlm._linear_start import solve_classes, solve_targets
 from sklearn_brainlm._memory import infer_in_parts
-from sklearn_brainlm._parameters import INPUT, TRAINING
+from sklearn_brainlm._parameters import COUNT, INPUT, LOOP
 from sklearn_brainlm.modules import PredictionNetwork
 from sklearn_brainlm.prediction import NetworkPredictor
 
@@ -34,9 +34,9 @@ class FinetuningPredictor(EncoderMixin, NetworkPredictor):
 
     _parameter_constraints = {
         **ENCODER,
-        **{name: TRAINING[name] for name in TRAINING if not name.startswith(("mask", "warm_st"))},
+        **LOOP,
         "window_stride": INPUT["window_stride"],
-        "window_length": [Interval(Integral, 1, None, closed="left"), None],
+        "window_length": [COUNT, None],
         "pooling": [StrOptions({"cls", "mean", "attentive", "covariance"})],
         "head": [StrOptions({"mlp", "linear"})],
         "hidden_dims": ["array-like"],

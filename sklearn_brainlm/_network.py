@@ -8,9 +8,7 @@ from sklearn_brainlm._spectra import power_by_band
 from sklearn_brainlm._validation import check_parcel_coords, check_t_r
 from sklearn_brainlm.batches import WindowReader
 from sklearn_brainlm.contract import InputContract
-from sklearn_brainlm.devices import (
-    tokens_at_a_time,
-)
+from sklearn_brainlm.devices import windows_at_a_time
 from sklearn_brainlm.grids import TokenGrid, order_along_y
 from sklearn_brainlm.modules import InformedAutoencoder, MaskedAutoencoder
 from sklearn_brainlm.nets import ReconstructionNet
@@ -152,10 +150,8 @@ class NetworkEstimator(NetStateMixin, BaseRecordingEstimator):
 
     def _resolve_micro_batch_size(self):
         """Return the number of windows on the device at a time."""
-        if self.micro_batch_size != "auto":
-            return self.micro_batch_size
         n_tokens = self._grid.n_tokens(self._setting("window_length"))
-        return max(1, tokens_at_a_time(self.device_) // n_tokens)
+        return windows_at_a_time(self.micro_batch_size, n_tokens, self.device_)
 
     def _fill(self, windows, masked, tokens=None):
         """Fill in masked values; the encoder sees whole patches, a closed form all other values."""

@@ -5,7 +5,7 @@ import warnings
 
 import torch
 
-__all__ = ["forked_rng", "resolve_device", "resolve_precision", "tokens_at_a_time"]
+__all__ = ["forked_rng", "resolve_device", "resolve_precision", "windows_at_a_time"]
 
 # A token of the largest models keeps some 0.1 MB of activations for its gradient: these are about
 # 2 GB of memory, and 13 GB on a GPU.
@@ -96,17 +96,25 @@ def forked_rng(seed, device):
         yield
 
 
-def tokens_at_a_time(device):
-    """Say how many tokens a device takes at once.
+def windows_at_a_time(micro_batch_size, n_tokens, device):
+    """Say how many windows a device works on at once.
 
     Parameters
     ----------
+    micro_batch_size : int or "auto"
+        What was asked for; "auto" is what fits into the memory of common devices, with the largest
+        models.
+    n_tokens : int
+        Tokens of a window.
     device : str
         Device of torch.
 
     Returns
     -------
-    n_tokens : int
-        What fits into the memory of common devices, with the largest models.
+    n_windows : int
+        One at least.
     """
-    return _TOKENS_AT_A_TIME.get(torch.device(device).type, _TOKENS_AT_A_TIME["cpu"])
+    if micro_batch_size != "auto":
+        return micro_batch_size
+    most = _TOKENS_AT_A_TIME.get(torch.device(device).type, _TOKENS_AT_A_TIME["cpu"])
+    return max(1, most // n_tokens)

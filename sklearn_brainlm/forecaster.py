@@ -6,12 +6,10 @@ from sklearn.utils._param_validation import Interval, StrOptions
 
 from sklearn_brainlm._encoder import ENCODER
 from sklearn_brainlm._forecasting import FutureMaskingForecaster
-from sklearn_brainlm._parameters import TRAINING
+from sklearn_brainlm._parameters import COUNT, LOOP
 from sklearn_brainlm.intervals import ConformalMixin
 
 __all__ = ["BrainLMForecaster"]
-
-_COUNT = Interval(Integral, 1, None, closed="left")
 
 
 class BrainLMForecaster(ConformalMixin, FutureMaskingForecaster):
@@ -108,9 +106,9 @@ class BrainLMForecaster(ConformalMixin, FutureMaskingForecaster):
 
     _parameter_constraints = {
         **ENCODER,
-        **{name: TRAINING[name] for name in TRAINING if not name.startswith(("mask", "warm_st"))},
-        "calibration_fraction": TRAINING["validation_fraction"],
-        **dict.fromkeys(["context_length", "horizon", "n_bins"], [_COUNT]),
+        **LOOP,
+        "calibration_fraction": LOOP["validation_fraction"],
+        **dict.fromkeys(["context_length", "horizon", "n_bins"], [COUNT]),
         "prior": [StrOptions({"wiener"}), None],
         "n_coupled": [Interval(Integral, 0, None, closed="left")],
     }

@@ -7,6 +7,7 @@ from sklearn.base import _fit_context
 from sklearn.utils._param_validation import Interval, StrOptions
 
 from sklearn_brainlm._base import BaseRecordingEstimator
+from sklearn_brainlm._parameters import COUNT, POSITIVE
 from sklearn_brainlm.conditioning import (
     adapt_mixing,
     complete_in_time,
@@ -18,8 +19,6 @@ from sklearn_brainlm.stationary import fit_statistics
 
 __all__ = ["GaussianReconstructor"]
 
-_COUNT = Interval(Integral, 1, None, closed="left")
-_POSITIVE = Interval(Real, 0, None, closed="neither")
 _NOT_NEGATIVE = Interval(Real, 0, None, closed="left")
 
 
@@ -126,24 +125,24 @@ class GaussianReconstructor(ReconstructionMixin, BaseRecordingEstimator):
     """
 
     _parameter_constraints = {
-        "n_parcels": [_COUNT, None],
+        "n_parcels": [COUNT, None],
         "scaler": [StrOptions({"robust", "standard", "legacy"}), None],
-        "clip": [_POSITIVE, None],
+        "clip": [POSITIVE, None],
         "short": [StrOptions({"pad", "raise"})],
-        "window_length": [_COUNT],
-        "patch_length": [_COUNT],
+        "window_length": [COUNT],
+        "patch_length": [COUNT],
         "mask_ratio": [Interval(Real, 0, 1, closed="neither"), "array-like"],
         "masking": [StrOptions({"random", "future", "block", "parcel"})],
         "temporal": ["boolean"],
         "adaptive": ["boolean"],
         "cross_spectra": ["boolean"],
-        "ridge": [_POSITIVE],
+        "ridge": [POSITIVE],
         "prior_weight": [_NOT_NEGATIVE],
         "n_lags": [Interval(Integral, 0, None, closed="left")],
         "n_cross_components": [Interval(Integral, 0, None, closed="left")],
         "n_cross_lags": [Interval(Integral, 0, None, closed="left")],
         "cross_gain": [Interval(Real, 0, 1, closed="both")],
-        "n_iterations": [_COUNT],
+        "n_iterations": [COUNT],
     }
 
     def __init__(

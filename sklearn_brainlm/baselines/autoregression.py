@@ -1,10 +1,8 @@
 """ARForecaster and VARForecaster: the future as a ridge regression on the past."""
 
-from numbers import Integral, Real
-
 import numpy as np
-from sklearn.utils._param_validation import Interval
 
+from sklearn_brainlm._parameters import COUNT, POSITIVE
 from sklearn_brainlm.baselines.forecasting import BaseForecaster
 from sklearn_brainlm.baselines.moments import (
     lagged_covariance,
@@ -14,9 +12,6 @@ from sklearn_brainlm.baselines.moments import (
 )
 
 __all__ = ["ARForecaster", "VARForecaster"]
-
-_COUNT = Interval(Integral, 1, None, closed="left")
-_POSITIVE = Interval(Real, 0, None, closed="neither")
 
 
 class ARForecaster(BaseForecaster):
@@ -73,8 +68,8 @@ class ARForecaster(BaseForecaster):
 
     _parameter_constraints = {
         **BaseForecaster._parameter_constraints,
-        "order": [_COUNT],
-        "ridge": [_POSITIVE],
+        "order": [COUNT],
+        "ridge": [POSITIVE],
     }
 
     def __init__(
@@ -100,7 +95,7 @@ class ARForecaster(BaseForecaster):
 
     def _learn(self, recordings):
         """Solve the ridge regression of the future on the past."""
-        _check_order(self.order, self.context_length)
+        self._check_order()
         length = self.order + self.horizon
         moments = sum(window_moments(_fill_up(x, length), length) for x in recordings)
         past, future = slice(self.order), slice(self.order, None)
@@ -175,9 +170,9 @@ class VARForecaster(BaseForecaster):
 
     _parameter_constraints = {
         **BaseForecaster._parameter_constraints,
-        "order": [_COUNT],
-        "n_components": [_COUNT],
-        "ridge": [_POSITIVE],
+        "order": [COUNT],
+        "n_components": [COUNT],
+        "ridge": [POSITIVE],
     }
 
     def __init__(
@@ -205,7 +200,7 @@ class VARForecaster(BaseForecaster):
 
     def _learn(self, recordings):
         """Solve the Yule-Walker equations of the leading components."""
-        _check_order(self.order, self.context_length)
+        self._check_order()
         modes = principal_modes(recordings)[:, : self.n_components].astype(np.float32)
         n_kept, order, horizon = modes.shape[1], self.order, self.horizon
         covariance = lagged_covariance((x @ modes for x in recordings), order + horizon - 1)
@@ -230,12 +225,6 @@ class VARForecaster(BaseForecaster):
         past = contexts[:, -self.order :] @ self.components_
         future = np.tensordot(past, self.weights_[-past.shape[1] :], axes=2)
         return future @ self.patterns_.T
-
-
-def _check_order(order, context_length):
-    """Check that a context holds what is used of it."""
-    if order > context_length:
-        raise ValueError(f"order={order} is more than context_length={context_length}.")
 
 
 def _fill_up(recording, length):

@@ -4,6 +4,8 @@ Shapes are written with these letters: ``B`` windows, ``P`` parcels, ``T`` timep
 ``K`` components that a forecast is made in, ``D`` hidden units.
 """
 
+from itertools import pairwise
+
 import torch
 from torch import nn
 from torch.nn import functional as F
@@ -260,14 +262,17 @@ class _Dynamics(nn.Module):
         self.solver = solver
         widths = [latent_dim] + [hidden_dim] * depth
         layers = []
-        for pair in zip(widths, widths[1:]):  # noqa: B905
+        for pair in pairwise(widths):
             layers += [nn.Linear(*pair), nn.Tanh()]
         self.rate = nn.Sequential(*layers, nn.Linear(widths[-1], latent_dim))
 
     def forward(self, state, n_steps):
         """Follow states (B, D) over timepoints: (B, 1 + n_steps, D), the first as given."""
         times = torch.arange(n_steps + 1, dtype=torch.float32, device=state.device)
-        rate = lambda time, state: self.rate(state).float()  # noqa: E731
+
+        def rate(time, state):
+            return self.rate(state).float()
+
         return self.odeint(rate, state.float(), times, method=self.solver).transpose(0, 1)
 
 

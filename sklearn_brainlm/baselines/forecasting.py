@@ -1,24 +1,22 @@
 """What every forecaster does: read contexts off recordings, forecast them, score the forecasts."""
 
 import warnings
-from numbers import Integral, Real
+from numbers import Integral
 
 import numpy as np
 from sklearn.base import _fit_context
 from sklearn.exceptions import UndefinedMetricWarning
 from sklearn.utils import Bunch, check_scalar
-from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.validation import check_is_fitted
 
 from sklearn_brainlm._base import BaseRecordingEstimator
+from sklearn_brainlm._parameters import COUNT, POSITIVE
 from sklearn_brainlm._validation import as_float32, describe
 from sklearn_brainlm.exceptions import InvalidRecordingError
 from sklearn_brainlm.recordings import window_starts
 
 __all__ = ["BaseForecaster"]
-
-_COUNT = Interval(Integral, 1, None, closed="left")
-_POSITIVE = Interval(Real, 0, None, closed="neither")
 
 
 class BaseForecaster(BaseRecordingEstimator):
@@ -37,11 +35,11 @@ class BaseForecaster(BaseRecordingEstimator):
     """
 
     _parameter_constraints = {
-        "context_length": [_COUNT],
-        "horizon": [_COUNT],
-        "n_parcels": [_COUNT, None],
+        "context_length": [COUNT],
+        "horizon": [COUNT],
+        "n_parcels": [COUNT, None],
         "scaler": [StrOptions({"robust", "standard", "legacy"}), None],
-        "clip": [_POSITIVE, None],
+        "clip": [POSITIVE, None],
         "short": [StrOptions({"pad", "raise"})],
     }
 
@@ -275,6 +273,13 @@ class BaseForecaster(BaseRecordingEstimator):
                     "Leave it out, lower context_length, or take short recordings with "
                     "short='pad'."
                 )
+
+    def _check_order(self):
+        """Check that a context holds what is used of it, `order` timepoints."""
+        if self.order > self.context_length:
+            raise ValueError(
+                f"order={self.order} is more than context_length={self.context_length}."
+            )
 
     def _setting(self, name):
         """Return a parameter. Contexts have no patches, and `short` is about contexts."""

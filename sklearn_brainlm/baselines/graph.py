@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from sklearn_brainlm._parameters import ARCHITECTURE
+from sklearn_brainlm._parameters import COUNT
 from sklearn_brainlm.baselines.learned import WindowPredictor
 from sklearn_brainlm.baselines.networks import GraphNetwork
 
@@ -63,7 +63,7 @@ class GraphPredictor(WindowPredictor):
 
     _parameter_constraints = {
         **WindowPredictor._parameter_constraints,
-        "n_neighbors": ARCHITECTURE["depth"],
+        "n_neighbors": [COUNT],
     }
 
     def _learn_input(self, recordings):

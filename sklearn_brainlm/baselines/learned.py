@@ -11,16 +11,12 @@ from sklearn.utils import check_consistent_length, column_or_1d
 
 from sklearn_brainlm._base import draw_seed
 from sklearn_brainlm._net_state import NetStateMixin
-from sklearn_brainlm._parameters import ARCHITECTURE, INPUT, RUNNING, TRAINING
+from sklearn_brainlm._parameters import ARCHITECTURE, COUNT, INPUT, LOOP, RUNNING
 from sklearn_brainlm.baselines.forecast_loop import ContextBatches, ForecastNet
 from sklearn_brainlm.baselines.forecasting import BaseForecaster
 from sklearn_brainlm.baselines.moments import principal_modes
 from sklearn_brainlm.batches import WindowReader, draw_windows, nothing
-from sklearn_brainlm.devices import (
-    forked_rng,
-    resolve_device,
-    tokens_at_a_time,
-)
+from sklearn_brainlm.devices import forked_rng, resolve_device, windows_at_a_time
 from sklearn_brainlm.grids import TokenGrid
 from sklearn_brainlm.prediction import NetworkPredictor
 from sklearn_brainlm.recordings import WindowSampler
@@ -29,13 +25,11 @@ from sklearn_brainlm.training import history_rows, loop_parameters
 
 __all__ = ["NetworkForecaster", "WindowPredictor"]
 
-_COUNT = ARCHITECTURE["depth"]
-
 # Legal values of what all learned comparators have.
 _TRAINING = {
-    **{name: TRAINING[name] for name in TRAINING if not name.startswith(("mask", "warm_st"))},
+    **LOOP,
     **RUNNING,
-    **dict.fromkeys(["hidden_dim", "depth"], _COUNT),
+    **dict.fromkeys(["hidden_dim", "depth"], [COUNT]),
 }
 
 
@@ -68,7 +62,8 @@ class WindowPredictor(NetworkPredictor):
 
     def _resolve_micro_batch_size(self):
         """Return the number of windows on the device at a time."""
-        return _windows_at_a_time(self.micro_batch_size, self.window_length, self.device_)
+        n_tokens = self.window_length  # a timepoint is a token here
+        return windows_at_a_time(self.micro_batch_size, n_tokens, self.device_)
 
 
 class NetworkForecaster(NetStateMixin, BaseForecaster):
@@ -90,7 +85,7 @@ class NetworkForecaster(NetStateMixin, BaseForecaster):
     _parameter_constraints = {
         **BaseForecaster._parameter_constraints,
         **_TRAINING,
-        "n_components": [*_COUNT, None],
+        "n_components": [COUNT, None],
     }
 
     @_fit_context(prefer_skip_nested_validation=True)
@@ -204,12 +199,5 @@ class NetworkForecaster(NetStateMixin, BaseForecaster):
 
     def _resolve_micro_batch_size(self):
         """Return the number of windows on the device at a time."""
-        n_timepoints = self.context_length + self.horizon
-        return _windows_at_a_time(self.micro_batch_size, n_timepoints, self.device_)
-
-
-def _windows_at_a_time(micro_batch_size, n_timepoints, device):
-    """Resolve "auto": a timepoint is a token here."""
-    if micro_batch_size != "auto":
-        return micro_batch_size
-    return max(1, tokens_at_a_time(device) // n_timepoints)
+        n_tokens = self.context_length + self.horizon  # a timepoint is a token here
+        return windows_at_a_time(self.micro_batch_size, n_tokens, self.device_)

@@ -10,10 +10,10 @@ from skorch.utils import to_tensor
 from sklearn_brainlm._base import BaseRecordingEstimator, draw_seed
 from sklearn_brainlm._memory import infer_in_parts
 from sklearn_brainlm._net_state import NetStateMixin
-from sklearn_brainlm._parameters import ARCHITECTURE, INPUT, RUNNING, TRAINING
+from sklearn_brainlm._parameters import COUNT, INPUT, LOOP, RUNNING, TRAINING
 from sklearn_brainlm.baselines.forecasting import BaseForecaster
 from sklearn_brainlm.batches import WindowBatches, draw_windows, nothing
-from sklearn_brainlm.devices import forked_rng, resolve_device, tokens_at_a_time
+from sklearn_brainlm.devices import forked_rng, resolve_device, windows_at_a_time
 from sklearn_brainlm.recordings import WindowSampler
 from sklearn_brainlm.splits import split_people
 from sklearn_brainlm.training import WindowNet, history_rows, loop_parameters
@@ -86,9 +86,10 @@ class MaskedParcelEmbedder(
             name: BaseForecaster._parameter_constraints[name]
             for name in ("scaler", "clip", "short")
         },
-        **{name: TRAINING[name] for name in TRAINING if name not in ("masking", "warm_start")},
+        "mask_ratio": TRAINING["mask_ratio"],
+        **LOOP,
         **RUNNING,
-        **dict.fromkeys(["hidden_dim", "depth"], ARCHITECTURE["depth"]),
+        **dict.fromkeys(["hidden_dim", "depth"], [COUNT]),
     }
 
     @_fit_context(prefer_skip_nested_validation=True)
@@ -243,7 +244,5 @@ class MaskedParcelEmbedder(
 
     def _resolve_micro_batch_size(self):
         """Return the number of windows on the device at a time."""
-        if self.micro_batch_size != "auto":
-            return self.micro_batch_size
         n_tokens = self._grid.n_tokens(self.window_length)
-        return max(1, tokens_at_a_time(self.device_) // n_tokens)
+        return windows_at_a_time(self.micro_batch_size, n_tokens, self.device_)

@@ -1,6 +1,6 @@
 """MaskedGCN: embeddings of parcels by convolutions over a graph of them."""
 
-from sklearn_brainlm._parameters import ARCHITECTURE
+from sklearn_brainlm._parameters import ARCHITECTURE, COUNT
 from sklearn_brainlm.baselines.graph import correlation_graph
 from sklearn_brainlm.baselines.masked import MaskedParcelEmbedder
 from sklearn_brainlm.baselines.masked_networks import GraphAutoencoder
@@ -109,7 +109,7 @@ class MaskedGCN(MaskedParcelEmbedder):
 
     _parameter_constraints = {
         **MaskedParcelEmbedder._parameter_constraints,
-        "n_neighbors": ARCHITECTURE["depth"],
+        "n_neighbors": [COUNT],
         "dropout": ARCHITECTURE["dropout"],
     }
 

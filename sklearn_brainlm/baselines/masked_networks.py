@@ -6,6 +6,7 @@ an embedding.
 """
 
 from abc import ABC, abstractmethod
+from itertools import pairwise
 
 import torch
 from torch import nn
@@ -273,7 +274,7 @@ class GraphAutoencoder(MaskedParcelNetwork):
         # Not among the weights: the estimator holds it.
         self.register_buffer("adjacency", adjacency, persistent=False)
         widths = [self.n_timepoints] + [int(hidden_dim)] * depth
-        self.layers = nn.ModuleList(nn.Linear(*pair) for pair in zip(widths, widths[1:]))  # noqa: B905
+        self.layers = nn.ModuleList(nn.Linear(*pair) for pair in pairwise(widths))
         self.dropout = nn.Dropout(dropout)
         self.head = nn.Linear(hidden_dim, self.n_timepoints)
 
@@ -315,6 +316,6 @@ class GraphAutoencoder(MaskedParcelNetwork):
 
 def _perceptron(widths):
     """Stack linear layers with rectifiers between them."""
-    layers = [nn.Linear(*pair) for pair in zip(widths, widths[1:])]  # noqa: B905
+    layers = [nn.Linear(*pair) for pair in pairwise(widths)]
     between = [module for layer in layers[:-1] for module in (layer, nn.ReLU())]
     return nn.Sequential(*between, layers[-1])

@@ -4,6 +4,8 @@ Shapes are written with these letters: ``B`` windows, ``P`` parcels, ``T`` timep
 units.
 """
 
+from itertools import pairwise
+
 import torch
 from torch import nn
 from torch.nn import functional as F
@@ -81,7 +83,7 @@ class GraphNetwork(nn.Module):
         self.register_buffer("adjacency", adjacency, persistent=False)
         self.n_timepoints = n_timepoints
         widths = [n_timepoints] + [hidden_dim] * depth
-        self.layers = nn.ModuleList(nn.Linear(*pair) for pair in zip(widths, widths[1:]))  # noqa: B905
+        self.layers = nn.ModuleList(nn.Linear(*pair) for pair in pairwise(widths))
         self.dropout = nn.Dropout(dropout)
         self.head = zeroed(nn.Linear(len(adjacency) * hidden_dim, n_outputs))
 

@@ -2,7 +2,7 @@
 
 from sklearn.utils._param_validation import StrOptions
 
-from sklearn_brainlm._parameters import ARCHITECTURE
+from sklearn_brainlm._parameters import COUNT
 from sklearn_brainlm.baselines.forecast_networks import NeuralODENetwork
 from sklearn_brainlm.baselines.learned import NetworkForecaster
 
@@ -25,16 +25,13 @@ class ODEForecaster(NetworkForecaster):
 
     _parameter_constraints = {
         **NetworkForecaster._parameter_constraints,
-        **dict.fromkeys(["order", "latent_dim"], ARCHITECTURE["depth"]),
+        **dict.fromkeys(["order", "latent_dim"], [COUNT]),
         "solver": [StrOptions(_SOLVERS)],
     }
 
     def _sizes(self):
         """Return the parameters of the network."""
-        if self.order > self.context_length:
-            raise ValueError(
-                f"order={self.order} is more than context_length={self.context_length}."
-            )
+        self._check_order()
         return {
             "order": self.order,
             "latent_dim": self.latent_dim,

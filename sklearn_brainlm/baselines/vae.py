@@ -4,7 +4,7 @@ from numbers import Real
 
 from sklearn.utils._param_validation import Interval
 
-from sklearn_brainlm._parameters import ARCHITECTURE
+from sklearn_brainlm._parameters import COUNT
 from sklearn_brainlm.baselines.masked import MaskedParcelEmbedder
 from sklearn_brainlm.baselines.masked_networks import VariationalAutoencoder
 
@@ -104,7 +104,7 @@ class MaskedVAE(MaskedParcelEmbedder):
 
     _parameter_constraints = {
         **MaskedParcelEmbedder._parameter_constraints,
-        "embed_dim": ARCHITECTURE["embed_dim"],
+        "embed_dim": [COUNT],
         "kl_weight": [Interval(Real, 0, None, closed="left")],
     }
 

@@ -1,11 +1,12 @@
 """WienerForecaster: the best linear forecast of each spatial eigenmode from its own past."""
 
-from numbers import Integral, Real
+from numbers import Integral
 
 import numpy as np
 from scipy import linalg
 from sklearn.utils._param_validation import Interval
 
+from sklearn_brainlm._parameters import COUNT, POSITIVE
 from sklearn_brainlm.baselines.coupling import CouplingMoments
 from sklearn_brainlm.baselines.forecasting import BaseForecaster
 from sklearn_brainlm.baselines.moments import autocovariance, principal_modes
@@ -92,10 +93,10 @@ class WienerForecaster(BaseForecaster):
 
     _parameter_constraints = {
         **BaseForecaster._parameter_constraints,
-        "n_bins": [Interval(Integral, 1, None, closed="left")],
-        "ridge": [Interval(Real, 0, None, closed="neither")],
+        "n_bins": [COUNT],
+        "ridge": [POSITIVE],
         "n_coupled": [Interval(Integral, 0, None, closed="left")],
-        "coupling_order": [Interval(Integral, 1, None, closed="left")],
+        "coupling_order": [COUNT],
     }
 
     def __init__(
