@@ -1,7 +1,5 @@
 """Transformers of recordings that need no network: global signal, variance, raw values."""
 
-from numbers import Integral
-
 import numpy as np
 from sklearn.base import (
     BaseEstimator,
@@ -10,11 +8,11 @@ from sklearn.base import (
     TransformerMixin,
     _fit_context,
 )
-from sklearn.utils._param_validation import Interval
-from sklearn.utils.validation import check_is_fitted
 
+from sklearn_brainlm._parameters import COUNT
 from sklearn_brainlm._statistics import RESOLUTION, mean_and_sd
-from sklearn_brainlm._validation import as_float32, check_parcel_names, check_recordings, describe
+from sklearn_brainlm._validation import as_float32, describe
+from sklearn_brainlm.baselines.recording_input import RecordingInputMixin
 from sklearn_brainlm.exceptions import InvalidRecordingError
 
 __all__ = [
@@ -26,7 +24,7 @@ __all__ = [
 ]
 
 
-class RecordingMeasure(TransformerMixin, BaseEstimator):
+class RecordingMeasure(RecordingInputMixin, TransformerMixin, BaseEstimator):
     """Transformer of recordings that learns which parcels they have.
 
     A subclass has a method ``transform``, and may learn more in ``_learn(recordings)``.
@@ -67,28 +65,8 @@ class RecordingMeasure(TransformerMixin, BaseEstimator):
     def _learn(self, recordings):
         """Learn more than the parcels."""
 
-    def _check(self, X, *, reset):
-        """Return checked recordings; `reset` learns the parcels instead of checking them."""
-        if not reset:
-            check_is_fitted(self)
-        recordings = check_recordings(
-            X,
-            estimator_name=type(self).__name__,
-            n_parcels=None if reset else self.n_features_in_,
-            min_timepoints=2,  # one timepoint has no variance
-        )
-        names = check_parcel_names(X, None if reset else getattr(self, "feature_names_in_", None))
-        if reset:
-            self.n_features_in_ = recordings[0].shape[1]
-            vars(self).pop("feature_names_in_", None)  # of an earlier fit
-            if names is not None:
-                self.feature_names_in_ = names
-        return recordings
-
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
-        tags.input_tags.two_d_array = True
-        tags.input_tags.three_d_array = True
         tags.transformer_tags.preserves_dtype = []
         return tags
 
@@ -225,7 +203,7 @@ class FirstTimepoints(ClassNamePrefixFeaturesOutMixin, RecordingMeasure):
     (2, 18)
     """
 
-    _parameter_constraints = {"n_timepoints": [Interval(Integral, 1, None, closed="left"), None]}
+    _parameter_constraints = {"n_timepoints": [COUNT, None]}
 
     def __init__(self, n_timepoints=None):
         self.n_timepoints = n_timepoints

@@ -8,17 +8,16 @@ from sklearn.base import BaseEstimator, MultiOutputMixin, RegressorMixin, _fit_c
 from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.utils import check_consistent_length
 from sklearn.utils._param_validation import Interval
-from sklearn.utils.validation import check_is_fitted
 
-from sklearn_brainlm._validation import check_parcel_names, check_recordings
 from sklearn_brainlm.baselines.columns import LabelColumnsMixin, as_targets, inner_folds
 from sklearn_brainlm.baselines.kernel_ridge import DEFAULT_ALPHAS, KernelRidgeCV
+from sklearn_brainlm.baselines.recording_input import RecordingInputMixin
 from sklearn_brainlm.exceptions import DataQualityWarning
 
 __all__ = ["KernelStackClassifier", "KernelStackRegressor"]
 
 
-class _KernelStack(BaseEstimator):
+class _KernelStack(RecordingInputMixin, BaseEstimator):
     """Non-negative combination of ridge regressions on several kinds of features."""
 
     _parameter_constraints = {
@@ -49,7 +48,6 @@ class _KernelStack(BaseEstimator):
 
     def _scores(self, X):
         """Return the combined predictions of recordings (n_recordings, n_columns)."""
-        check_is_fitted(self)
         recordings = self._check(X, reset=False)
         parts = [
             self.ridges_[name].predict(_quietly(transformer.transform, recordings))
@@ -63,22 +61,6 @@ class _KernelStack(BaseEstimator):
         columns = [final.predict(stacked[:, i]) for i, final in enumerate(self.final_)]
         return np.column_stack(columns)
 
-    def _check(self, X, *, reset):
-        """Return checked recordings; `reset` learns the parcels instead of checking them."""
-        recordings = check_recordings(
-            X,
-            estimator_name=type(self).__name__,
-            n_parcels=None if reset else self.n_features_in_,
-            min_timepoints=2,
-        )
-        names = check_parcel_names(X, None if reset else getattr(self, "feature_names_in_", None))
-        if reset:
-            self.n_features_in_ = recordings[0].shape[1]
-            vars(self).pop("feature_names_in_", None)  # of an earlier fit
-            if names is not None:
-                self.feature_names_in_ = names
-        return recordings
-
     def _check_transformers(self):
         """Refuse what is not a list of named transformers."""
         names = [pair[0] for pair in self.transformers if len(pair) == 2]
@@ -87,12 +69,6 @@ class _KernelStack(BaseEstimator):
                 "transformers must be a list of pairs (name, transformer), with different names; "
                 f"got {self.transformers!r}."
             )
-
-    def __sklearn_tags__(self):
-        tags = super().__sklearn_tags__()
-        tags.input_tags.two_d_array = True
-        tags.input_tags.three_d_array = True
-        return tags
 
 
 class KernelStackRegressor(MultiOutputMixin, RegressorMixin, _KernelStack):
