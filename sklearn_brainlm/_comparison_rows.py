@@ -192,11 +192,14 @@ def with_brainmarks_readout(estimators):
         Mean over tokens, StandardScaler, LogisticRegressionCV on macro F1.
     """
     _refuse_no_rows(estimators)
-    # Said aloud where scikit-learn is about to change what it does by itself.
-    plain = {"l1_ratios": (0,), "use_legacy_attributes": False}
-    is_new = "use_legacy_attributes" in LogisticRegressionCV().get_params()
     readout = LogisticRegressionCV(
-        Cs=10, cv=5, scoring=_macro_f1, max_iter=1000, **(plain if is_new else {})
+        Cs=10,
+        cv=5,
+        scoring=_macro_f1,
+        max_iter=1000,
+        # Said aloud, as scikit-learn is about to change what it does by itself.
+        l1_ratios=(0,),
+        use_legacy_attributes=False,
     )
     rows = {}
     for name, row in estimators.items():

@@ -263,7 +263,7 @@ def _permute(a, b, paired, n_permutations, seed):
         n_resamples=n_permutations,
         batch=max(1, _MAX_VALUES // (a.size + b.size)),
         axis=0,
-        random_state=np.random.default_rng(seed),  # rng= from SciPy 1.15 on
+        rng=np.random.default_rng(seed),
     )
     t, largest = np.abs(result.statistic), np.abs(result.null_distribution).max(axis=1)
     n_made, n_there = len(largest), _count_permutations(len(a), len(b), paired)
