@@ -5,8 +5,26 @@ import reprlib
 import numpy as np
 import pandas as pd
 
-__all__ = ["show_count", "show_interval", "show_number", "show_seconds", "show_value", "shorten"]
+__all__ = [
+    "name_metric",
+    "shorten",
+    "show_count",
+    "show_interval",
+    "show_number",
+    "show_seconds",
+    "show_value",
+]
 
+_METRICS = {
+    "r2": "R2",
+    "r": "Pearson r",
+    "mse": "mean squared error",
+    "mean_absolute_error": "mean absolute error",
+    "scaled_mse": "mean squared error on the paper's scale",
+    "roc_auc": "area under the ROC curve",
+    "balanced_accuracy": "balanced accuracy",
+    "f1_macro": "F1, mean over classes",
+}
 _MISSING = "–"
 _LONGEST = 160  # characters of a value
 
@@ -14,6 +32,22 @@ _repr = reprlib.Repr()
 _repr.maxlist = _repr.maxtuple = _repr.maxdict = 8
 _repr.maxstring = 120
 _repr.maxother = _LONGEST
+
+
+def name_metric(metric):
+    """Write the name of a metric out.
+
+    Parameters
+    ----------
+    metric : str
+        As comparisons call it.
+
+    Returns
+    -------
+    text : str
+        In words; one that is not known stays as it is.
+    """
+    return _METRICS.get(metric, metric)
 
 
 def show_number(value, form=".3f"):

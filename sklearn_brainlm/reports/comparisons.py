@@ -3,10 +3,10 @@
 import numpy as np
 import pandas as pd
 
-from sklearn_brainlm._comparison_rows import is_on_trial
 from sklearn_brainlm._comparison_table import COLUMNS
 from sklearn_brainlm._prediction_scores import ERRORS
 from sklearn_brainlm.reports.cells import (
+    name_metric,
     shorten,
     show_count,
     show_interval,
@@ -15,19 +15,10 @@ from sklearn_brainlm.reports.cells import (
 )
 from sklearn_brainlm.reports.drawing import draw, names_in_figure
 from sklearn_brainlm.reports.sections import Folded, Paragraph, Section, Table
+from sklearn_brainlm.reports.verdicts import name_winner
 
-__all__ = ["describe_comparison", "is_comparison", "name_winner"]
+__all__ = ["describe_comparison", "is_comparison"]
 
-_NAMES = {
-    "r2": "R2",
-    "r": "Pearson r",
-    "mse": "mean squared error",
-    "mean_absolute_error": "mean absolute error",
-    "scaled_mse": "mean squared error on the paper's scale",
-    "roc_auc": "area under the ROC curve",
-    "balanced_accuracy": "balanced accuracy",
-    "f1_macro": "F1, mean over classes",
-}
 _OF_LABELS = "The test is the paired t-test over folds, its variance corrected for training sets \
 that overlap, two-sided; the false discovery rate is controlled over rows. Intervals are 95%, over \
 resampled subjects. Stars: * p < .05, ** p < .01, *** p < .001, corrected, of rows that are better."
@@ -96,70 +87,6 @@ def describe_comparison(table):
     return sections
 
 
-def name_winner(table, metric, setting):
-    """Say in plain words which method is best, and whether that is more than chance.
-
-    Parameters
-    ----------
-    table : DataFrame
-        What ``compare`` or ``compare_forecasters`` returned.
-    metric, setting : str
-        Which rows to look at.
-
-    Returns
-    -------
-    sentence : str
-        It says so when a simple method wins.
-
-    Examples
-    --------
-    >>> rows = {"method": ["Dummy (mean)", "Ridge", "BrainLM"], "value": [0.0, 0.5, 0.4]}
-    >>> table = pd.DataFrame({**rows, "metric": "r2", "setting": "all", "skill": rows["value"]})
-    >>> print(name_winner(table.reindex(columns=COLUMNS), "r2", "all"))
-    A simple method wins: Ridge has the best R2 (0.500); the best BrainLM row, BrainLM, has 0.400.
-    """
-    rows = table[(table["metric"] == metric) & (table["setting"] == setting)]
-    rows = rows[rows["value"].notna()]
-    where = "" if setting == "all" else f"{setting.capitalize()}: "
-    if rows.empty:
-        return f"{where}No method has a score."
-    sign, name_of = (-1 if metric in ERRORS else 1), _NAMES.get(metric, metric)
-    rows = rows.set_index(rows["method"].astype(str))
-    values = rows["value"]
-    trials = [name for name in rows.index if is_on_trial(name)]
-    best = (sign * values).idxmax()
-    if not rows["skill"].loc[best] > 0:
-        return f"{where}No method does better than guessing without looking at the recordings."
-    said = f"{name_of} ({show_number(values[best])})"
-    if not is_on_trial(best):
-        if not trials:
-            return f"{where}{best} has the best {said}. No BrainLM row was compared."
-        second = (sign * values[trials]).idxmax()
-        text = f"{where}A simple method wins: {best} has the best {said}; the best BrainLM row, "
-        return f"{text}{second}, has {show_number(values[second])}{_say_p(rows.loc[second])}."
-    own = rows.loc[best]
-    rival = own["compared_with"] if isinstance(own["compared_with"], str) else ""
-    text = f"{where}{best} has the best {said}"
-    if not rival:
-        return f"{text}. It was compared with no simple method."
-    text += f", better than the best simple method, {rival}"
-    if rival in values.index:
-        text += f" ({show_number(values[rival])})"
-    text += f", by {show_number(own['difference'])}"
-    if pd.notna(own["difference_low"]):
-        text += f" (95% interval {show_interval(own['difference_low'], own['difference_high'])})"
-    if pd.isna(own["p_corrected"]):
-        return f"{text}; without a test, this may be chance."
-    judged = "more than chance" if own["p_corrected"] < 0.05 else "which may be chance"
-    return f"{text}: {judged}, by the test (corrected p = {own['p_corrected']:.2g})."
-
-
-def _say_p(row):
-    """Write a corrected p-value, where there is one."""
-    p_value = row["p_corrected"]
-    return "" if pd.isna(p_value) else f" (difference: corrected p = {p_value:.2g})"
-
-
 def _tabulate(table, metric, setting):
     """Tabulate a metric: values, intervals, differences and tests."""
     rows = table[(table["metric"] == metric) & (table["setting"] == setting)]
@@ -178,7 +105,7 @@ def _tabulate(table, metric, setting):
         )
         for _, row in rows.iterrows()
     ]
-    name = _NAMES.get(metric, metric)
+    name = name_metric(metric)
     rivals = [str(name) for name in rows["compared_with"].dropna().unique() if str(name)]
     than = f"“{rivals[0]}”, the best simple row" if rivals else "the best simple row"
     title = "" if setting == "all" else f"{setting.capitalize()}. "
@@ -211,7 +138,7 @@ def _draw_dots(table, primary):
         f"{show_interval(row['ci_low'], row['ci_high'])}"
         for _, row in rows.iterrows()
     )
-    name = _NAMES.get(primary, primary)
+    name = name_metric(primary)
     return draw(
         lambda axes: plot_comparison(named, metric=primary, axes=axes),
         (7.8, 1.7 + 0.4 * len(rows)),
@@ -260,7 +187,7 @@ def _tabulate_metrics(table, metrics, settings):
             (str(name), *(_with_interval(cells.loc[(name, metric)], metric) for metric in metrics))
             for name in methods
         ]
-        head = ("Method", *(_NAMES.get(metric, metric) for metric in metrics))
+        head = ("Method", *(name_metric(metric) for metric in metrics))
         title = "" if setting == "all" else f"{setting.capitalize()}. "
         caption = f"{title}Errors: less is better; all others: more. In brackets the 95% interval. "
         caption += "Only the primary metric is tested."
@@ -294,7 +221,7 @@ def _tabulate_folds(table, metric, settings):
         ]
         head = ("Method", *(fold.removeprefix(f"{setting}, ") for fold in folds))
         title = "" if setting == "all" else f"{setting.capitalize()}: "
-        caption = f"{title}{_NAMES.get(metric, metric)} in each fold."
+        caption = f"{title}{name_metric(metric)} in each fold."
         blocks.append(Table(head, cells, caption))
     return [Folded("The score of every fold", blocks)]
 

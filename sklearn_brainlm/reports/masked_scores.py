@@ -9,6 +9,7 @@ from sklearn_brainlm._inference import resample_weights
 from sklearn_brainlm._values import enumerate_first
 from sklearn_brainlm.exceptions import InvalidRecordingError
 from sklearn_brainlm.gaussian import GaussianReconstructor
+from sklearn_brainlm.masking import mask_ratios
 from sklearn_brainlm.preprocessing import RecordingScaler
 
 __all__ = ["CENTRE", "MaskedScores", "score_masked"]
@@ -151,7 +152,7 @@ def score_masked(given):
     recordings = estimator._check_fitted_X(given.X)
     simple = {} if given.X_train is None else _fit_simple(estimator, given.X_train)
     methods = [given.label, CENTRE, *simple]
-    ratios = np.atleast_1d(estimator.mask_ratio).tolist()
+    ratios = mask_ratios(estimator.mask_ratio).tolist()
     shape = (len(ratios), len(recordings), estimator.n_parcels_)
     scores = MaskedScores(methods, ratios, np.zeros((len(methods), *shape)), np.zeros(shape), [])
     spaced = np.linspace(0, len(recordings) - 1, max(given.n_shown, 0)).round().astype(int)

@@ -1,11 +1,14 @@
-"""Verdicts: how an estimator stands beside simple methods, in a sentence."""
+"""Verdicts: how an estimator, or a row of a comparison, stands beside simple methods."""
 
 import numpy as np
+import pandas as pd
 
+from sklearn_brainlm._comparison_rows import is_on_trial
 from sklearn_brainlm._inference import interval
-from sklearn_brainlm.reports.cells import show_interval, show_number
+from sklearn_brainlm._prediction_scores import ERRORS
+from sklearn_brainlm.reports.cells import name_metric, show_interval, show_number
 
-__all__ = ["weigh"]
+__all__ = ["name_winner", "weigh"]
 
 
 def weigh(methods, values, resampled, what, n_simple):
@@ -57,3 +60,68 @@ def weigh(methods, values, resampled, what, n_simple):
     if np.isnan(low):
         return f"{text}; one recording gives no interval."
     return f"{text} (95% interval {show_interval(low, high)})."
+
+
+def name_winner(table, metric, setting):
+    """Say in plain words which method is best, and whether that is more than chance.
+
+    Parameters
+    ----------
+    table : DataFrame
+        What ``compare`` or ``compare_forecasters`` returned.
+    metric, setting : str
+        Which rows to look at.
+
+    Returns
+    -------
+    sentence : str
+        It says so when a simple method wins.
+
+    Examples
+    --------
+    >>> from sklearn_brainlm._comparison_table import COLUMNS
+    >>> rows = {"method": ["Dummy (mean)", "Ridge", "BrainLM"], "value": [0.0, 0.5, 0.4]}
+    >>> table = pd.DataFrame({**rows, "metric": "r2", "setting": "all", "skill": rows["value"]})
+    >>> print(name_winner(table.reindex(columns=COLUMNS), "r2", "all"))
+    A simple method wins: Ridge has the best R2 (0.500); the best BrainLM row, BrainLM, has 0.400.
+    """
+    rows = table[(table["metric"] == metric) & (table["setting"] == setting)]
+    rows = rows[rows["value"].notna()]
+    where = "" if setting == "all" else f"{setting.capitalize()}: "
+    if rows.empty:
+        return f"{where}No method has a score."
+    sign, name_of = (-1 if metric in ERRORS else 1), name_metric(metric)
+    rows = rows.set_index(rows["method"].astype(str))
+    values = rows["value"]
+    trials = [name for name in rows.index if is_on_trial(name)]
+    best = (sign * values).idxmax()
+    if not rows["skill"].loc[best] > 0:
+        return f"{where}No method does better than guessing without looking at the recordings."
+    said = f"{name_of} ({show_number(values[best])})"
+    if not is_on_trial(best):
+        if not trials:
+            return f"{where}{best} has the best {said}. No BrainLM row was compared."
+        second = (sign * values[trials]).idxmax()
+        text = f"{where}A simple method wins: {best} has the best {said}; the best BrainLM row, "
+        return f"{text}{second}, has {show_number(values[second])}{_say_p(rows.loc[second])}."
+    own = rows.loc[best]
+    rival = own["compared_with"] if isinstance(own["compared_with"], str) else ""
+    text = f"{where}{best} has the best {said}"
+    if not rival:
+        return f"{text}. It was compared with no simple method."
+    text += f", better than the best simple method, {rival}"
+    if rival in values.index:
+        text += f" ({show_number(values[rival])})"
+    text += f", by {show_number(own['difference'])}"
+    if pd.notna(own["difference_low"]):
+        text += f" (95% interval {show_interval(own['difference_low'], own['difference_high'])})"
+    if pd.isna(own["p_corrected"]):
+        return f"{text}; without a test, this may be chance."
+    judged = "more than chance" if own["p_corrected"] < 0.05 else "which may be chance"
+    return f"{text}: {judged}, by the test (corrected p = {own['p_corrected']:.2g})."
+
+
+def _say_p(row):
+    """Write a corrected p-value, where there is one."""
+    p_value = row["p_corrected"]
+    return "" if pd.isna(p_value) else f" (difference: corrected p = {p_value:.2g})"
