@@ -109,10 +109,7 @@ def _pipeline(make, *arguments, **options):
         given = {"classification": setting.target.is_class, "random_state": seed, **options}
         if given.get("n_components"):
             given["n_components"] = min(given["n_components"], setting.n_train)
-        model = make(*arguments, **given)
-        if given.get("kind") == "tangent":  # the geometric mean takes five times as long
-            model.set_params(connectivity__reference="pooled")
-        return model
+        return make(*arguments, **given)
 
     return Entry(build, seeded, classes_only=classes_only)
 

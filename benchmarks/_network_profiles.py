@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from sklearn.preprocessing import normalize, scale
 
+from sklearn_brainlm.modules.prior import TABLE_SCALE
 from sklearn_brainlm.modules.stationary import second_moment
 from sklearn_brainlm.modules.visible import group_timepoints
 
@@ -112,7 +113,7 @@ def adapt(model, recording):
     seen = torch.ones(1, window.shape[1], dtype=torch.bool)
     patterns = group_timepoints(seen, torch.ones(len(window), dtype=torch.bool))
     powers, n_recorded = prior._powers(patterns.shown.mean()), patterns.n_recorded
-    ridge = prior.ridge * torch.exp(30.0 * powers @ prior.ridges)
+    ridge = prior.ridge * torch.exp(TABLE_SCALE * powers @ prior.ridges)
     weight = n_recorded / (prior.prior_weight + n_recorded)
     for step in range(2):
         inverses = patterns.invert(covariance, ridge[step])
