@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 from _comparison import TIDY_COLUMNS
 from _report import markdown_table
+from _tables import number, with_interval
 from matplotlib.figure import Figure
 
 from sklearn_brainlm._inference import (
@@ -125,7 +126,7 @@ def _accuracies(tidy, measured):
     tasks = list(scores["task"].unique())
     lines = [["row", *tasks, "neighbours", "CPU-s"]]
     for method, own in scores.groupby("method", sort=False):
-        cells = [_with_interval(row, ".3f") for _, row in own.iterrows()]
+        cells = [with_interval(row, ".3f") for _, row in own.iterrows()]
         chosen = np.concatenate(
             [probe.n_neighbors.ravel() for probe in measured[method][0].values()]
         )
@@ -145,10 +146,10 @@ def _differences(tidy, method):
     for metric in own["metric"][own["metric"].str.startswith(prefix)].unique():
         cells = []
         for task in tasks:
-            cells.append(_with_interval(found.loc[(metric, task)], "+.3f"))
+            cells.append(with_interval(found.loc[(metric, task)], "+.3f"))
             for kind in ("people", "splits"):
                 p = found.loc[(f"p_corrected over {kind} ({metric})", task), "value"]
-                cells.append("" if pd.isna(p) else f"{p:.2g}")
+                cells.append(number(p, ".2g"))
         lines.append([metric.removeprefix(prefix), *cells])
     return markdown_table(lines)
 
@@ -212,13 +213,6 @@ def draw(tidy):
         fontsize="small",
     )
     return figure
-
-
-def _with_interval(row, form):
-    """Write a value and its interval."""
-    if pd.isna(row["ci_low"]):
-        return format(row["value"], form)
-    return f"{row['value']:{form}} [{row['ci_low']:{form}}, {row['ci_high']:{form}}]"
 
 
 def _join(names):

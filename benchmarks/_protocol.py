@@ -15,13 +15,12 @@ A method is any object with
 An oracle also has ``see_recording(recording, windows)``, and is called before with all there is.
 """
 
-import hashlib
-import json
 import time
 import zlib
 from dataclasses import asdict, dataclass
 
 import numpy as np
+from _kept import name_protocol
 
 from sklearn_brainlm.masking import mask_to_bool, random_mask
 from sklearn_brainlm.metrics import masked_sums
@@ -63,7 +62,7 @@ class Protocol:
     def fingerprint(self, train, test, **preparation):
         """Name this protocol on these people in eight letters."""
         said = {**asdict(self), **preparation, "train": list(train.files), "test": list(test.files)}
-        return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()[:8]
+        return name_protocol(**said)
 
 
 @dataclass

@@ -1,7 +1,7 @@
 """The page and the figure of a comparison, made from its tidy table."""
 
 import numpy as np
-import pandas as pd
+from _tables import number
 from matplotlib.figure import Figure
 
 NEAR = 0.1  # methods farther from the reference would hide the differences of the others
@@ -99,12 +99,12 @@ def _score_table(tidy):
         lines.append([
             method,
             " ".join(seeds),
-            *(_number(value, ".4f") for value in scores.loc[method]),
+            *(number(value, ".4f") for value in scores.loc[method]),
             str(own["n_train"].iloc[0]),
-            _number(costs["n_windows_drawn"], ",.0f"),
-            _number(own["cpu_seconds"].iloc[0], ".1f"),
-            _number(costs["window_cpu_seconds"], ".3f"),
-            _number(costs["n_parameters"], ",.0f"),
+            number(costs["n_windows_drawn"], ",.0f"),
+            number(own["cpu_seconds"].iloc[0], ".1f"),
+            number(costs["window_cpu_seconds"], ".3f"),
+            number(costs["n_parameters"], ",.0f"),
         ])  # fmt: skip
     return markdown_table(lines)
 
@@ -144,11 +144,6 @@ def _difference(row):
     """Write a difference with its interval."""
     interval = f" [{row['ci_low']:+.4f}, {row['ci_high']:+.4f}]" if row["ci_low"] < np.inf else ""
     return f"{row['value']:+.4f}{interval}"
-
-
-def _number(value, form):
-    """Write a number, nothing where there is none."""
-    return "" if pd.isna(value) else format(value, form)
 
 
 def markdown_table(lines):
