@@ -82,6 +82,11 @@ def test_people_are_left_out_of_the_closed_form_in_training_only(X):
     assert model.net_.module_.closed_form.people is None
 
 
+def test_horizon_is_any_integer():
+    wiener = AdaptiveWiener(torch.eye(2), torch.tensor([0, 1]), torch.rand(2, 20), np.int64(3))
+    assert wiener(torch.randn(1, 2, 12)).shape == (1, 2, 3)
+
+
 def test_values_out_of_range_give_forecasts_that_are_not_finite():
     memory = torch.tensor([[0.8], [0.5]]) ** torch.arange(20)
     wiener = AdaptiveWiener(torch.eye(2), torch.tensor([0, 1]), memory, horizon=3)

@@ -43,7 +43,7 @@ class AdaptiveWiener(nn.Module):
 
     def __init__(self, modes, bins, autocovariance, horizon, coupling=None, ridge=0.01):
         super().__init__()
-        self.horizon = horizon
+        self.horizon = int(horizon)  # not of NumPy, which has no bit_length
         self.ridge = ridge
         # Copies: what is given may be read-only memory, and weights are loaded in place.
         self.register_buffer("modes", torch.as_tensor(modes).float().clone())
