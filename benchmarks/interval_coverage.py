@@ -1,6 +1,6 @@
 """How many true values of new people the intervals of forecasts hold, beside what they promise.
 
-    python benchmarks/coverage.py --recordings FOLDER
+    python benchmarks/interval_coverage.py --recordings FOLDER
 
 fits BrainLMForecaster to the training people, part of whom are set aside to calibrate its
 intervals, asks ``predict_interval`` for what follows contexts of the test people, and counts the

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from benchmark_folders import import_script, write_folder
 
-coverage = import_script("coverage")
+coverage = import_script("interval_coverage")
 
 
 def test_coverage_is_counted_for_each_person_on_every_context(tmp_path, monkeypatch):
