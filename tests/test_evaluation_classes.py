@@ -13,6 +13,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 from sklearn.svm import LinearSVC
 
+from sklearn_brainlm import evaluation
 from sklearn_brainlm.evaluation import compare
 
 SAID = "each recording is a subject"
@@ -110,3 +111,22 @@ def test_brainmarks_protocol_by_hand(cohort):
     splitter = StratifiedGroupKFold(4)
     with pytest.raises(ValueError, match="cv gives 4 splits"):
         compare(rows, X, sex, groups=SITE, cv=splitter, protocol="brainmarks-logistic", **QUICK)
+
+
+def test_brainmarks_tests_on_a_fifth_with_500_bootstraps(cohort, monkeypatch):
+    X, _, sex = cohort
+    tables = []
+
+    def tabulate(made, results, metrics, candidates, simple, n_bootstrap, seed, strata):
+        tables.append((n_bootstrap, strata))
+        return whole(made, results, metrics, candidates, simple, 50, seed, strata)
+
+    whole = evaluation.tabulate
+    monkeypatch.setattr(evaluation, "tabulate", tabulate)
+    rows = {"Connectivity": FunctionTransformer(couplings)}
+    table = compare(rows, X, sex, groups=SAID, protocol="brainmarks-logistic", **QUICK)
+    assert (table["n_test"] == 8).all() and (table["n_train"] == 32).all()
+    ((n_bootstrap, strata),) = tables
+    assert n_bootstrap == 500  # whatever n_bootstrap says
+    frame = table.attrs["predictions"].frame.query("method == 'Connectivity'")
+    np.testing.assert_array_equal(np.unique(sex)[strata], frame["true"])  # within classes

@@ -114,3 +114,12 @@ def test_forecasts_that_cannot_be_compared(walks, other, change, message):
     given = {"groups": PEOPLE, "cv": 2, "steps": [(1, 2)], **QUICK, **change}
     with pytest.raises(ValueError, match=message):
         compare_forecasters(rows, walks, **given)
+
+
+def test_the_table_is_printed_where_that_is_asked_for(walks, capsys):
+    rows = {"Last value": LastValueForecaster(**FORECAST)}
+    given = {"groups": PEOPLE, "cv": 2, "steps": [(1, 2)], **QUICK}
+    compare_forecasters(rows, walks, **given)
+    assert capsys.readouterr().out == ""
+    table = compare_forecasters(rows, walks, verbose=1, **given)
+    assert capsys.readouterr().out == format_comparison(table) + "\n"

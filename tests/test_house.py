@@ -137,6 +137,53 @@ def test_public_classes_have_an_example(path):
         assert ">>> " in (ast.get_docstring(node) or ""), f"{path.name}: {node.name}"
 
 
+def documented_defaults(docstring):
+    """Yield the names of a line of Parameters, and the text of their default."""
+    for names, default in re.findall(r"^(\w+(?:, \w+)*) : .*default=(.+)$", docstring, re.M):
+        yield names.split(", "), default
+    for names in re.findall(r"^(\w+(?:, \w+)*) : .*, optional$", docstring, re.M):
+        yield names.split(", "), "None"
+
+
+def value_of(text):
+    """Return what an expression is worth, or its tree where it has names."""
+    try:
+        return eval(text, {"__builtins__": {"slice": slice}})
+    except NameError:
+        return ast.parse(text)
+
+
+def functions_with_docstring(tree):
+    """Yield functions, and constructors, which their class describes."""
+    for node in ast.walk(tree):
+        docstring = ast.get_docstring(node) if isinstance(node, ast.FunctionDef) else None
+        if docstring:
+            yield node, docstring
+        for part in node.body if isinstance(node, ast.ClassDef) else ():
+            if isinstance(part, ast.FunctionDef) and part.name == "__init__":
+                yield part, (ast.get_docstring(node) or "").partition("\nAttributes\n")[0]
+
+
+@pytest.mark.parametrize("path", PACKAGE_FILES, ids=package_name)
+def test_defaults_are_those_of_the_docstring(path):
+    for function, docstring in functions_with_docstring(ast.parse(path.read_text())):
+        given = function.args
+        assert not given.posonlyargs, f"{function.name}: every argument may be given by name"
+        last = given.args[len(given.args) - len(given.defaults) :]
+        nodes = [*zip(last, given.defaults, strict=True)]
+        nodes += [pair for pair in zip(given.kwonlyargs, given.kw_defaults, strict=True) if pair[1]]
+        defaults = {argument.arg: value_of(ast.unparse(node)) for argument, node in nodes}
+        for names, text in documented_defaults(docstring):
+            if "..." in text:
+                continue  # a long list, written short
+            documented = value_of(text)
+            if len(names) == 1 or not isinstance(documented, tuple):
+                documented = [documented] * len(names)
+            for name, value in zip(names, documented, strict=True):
+                if not isinstance(defaults[name], ast.AST):  # which is worth what imports give it
+                    assert defaults[name] == value, f"{path.name}: {name} of {function.name}"
+
+
 def test_every_package_is_installed():
     setup = configparser.ConfigParser()
     setup.read(ROOT / "setup.cfg")
