@@ -118,8 +118,9 @@ def test_dead_parcels_are_scaled_to_zero(recordings, method):
     for recording in recordings:
         recording[:, 3] = 0
         recording[:, 7] = 4000.1
-    with pytest.warns(DataQualityWarning, match=r"2 parcels have no spread.*\(3, 7\)"):
+    with pytest.warns(DataQualityWarning, match=r"2 parcels have no spread.*\(3, 7\)") as caught:
         scaler = RecordingScaler(method).fit(recordings)
+    assert caught[0].filename == __file__
     assert np.flatnonzero(scaler.dead_parcels_).tolist() == [3, 7]
     assert scaler.scale_[[3, 7]].tolist() == [1, 1]
     alive = recordings[0].copy()
@@ -128,6 +129,22 @@ def test_dead_parcels_are_scaled_to_zero(recordings, method):
     assert not scaled[0][:, [3, 7]].any()
     back = scaler.inverse_transform(scaled)
     np.testing.assert_allclose(back[0][:, [3, 7]], [[0, 4000.1]] * len(alive), rtol=1e-6)
+
+
+def almost_flat(level):
+    """Return a recording whose standard deviations are half and twice what is taken for one."""
+    spread = 10 * np.finfo(np.float32).eps * level * np.array([0.5, 2.0])
+    return level + np.where(np.arange(40)[:, None] % 2, spread, -spread)
+
+
+@pytest.mark.parametrize("level", [10.0, 1000.0])
+def test_a_spread_that_is_rounding_is_none(level):
+    recording = almost_flat(level)
+    with pytest.warns(DataQualityWarning, match=r"1 parcels have no spread .* \(0\)"):
+        scaler = RecordingScaler("standard").fit(recording)
+    assert scaler.dead_parcels_.tolist() == [True, False]
+    (standardized,) = standardize_recordings(recording)
+    np.testing.assert_allclose(np.abs(standardized), [[0, 1]] * 40, rtol=1e-6)
 
 
 def test_spikes_in_a_flat_parcel_do_not_explode(recordings):
@@ -160,6 +177,39 @@ def test_a_spike_is_never_clipped_in_silence(recordings):
     with pytest.warns(DataQualityWarning, match=words):
         scaled = RecordingScaler(clip=5.0).fit_transform(recordings)
     assert scaled[2][10, 4] == 5
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_a_spike_is_a_hundred_times_the_clip(sign):
+    flat = np.tile(np.linspace(-1, 1, 100)[:, None], 5)
+    scaler = RecordingScaler(None, clip=2.0).fit(flat)
+    flat[40, 3] = 200 * sign
+    scaler.transform([flat])
+    flat[40, 3] = 200.5 * sign
+    with pytest.warns(DataQualityWarning, match="1 values were clipped") as caught:
+        scaler.transform([flat])
+    assert caught[0].filename == __file__
+
+
+def test_one_value_in_a_hundred_may_be_clipped():
+    flat = np.tile(np.linspace(-1, 1, 100)[:, None], 5)  # 500 values
+    scaler = RecordingScaler(None, clip=2.0).fit(flat)
+    flat[10:15, 3] = 3.0
+    scaler.transform([flat])
+    flat[15, 3] = 3.0
+    with pytest.warns(DataQualityWarning, match="6 values were clipped at 2.0 in 1 of 1"):
+        scaler.transform([flat])
+
+
+def test_most_is_clipped_where_it_is_the_largest_part(recordings):
+    scaler = RecordingScaler(None, clip=20.0).fit(recordings)
+    # 20 of 60 values, 1,000 of 6,000, 300 of 600, none.
+    made = [np.ones((n, 12)) for n in (5, 500, 50, 50)]
+    for recording, n in zip(made, (20, 1000, 300, 0), strict=True):
+        recording.ravel()[:n] = 30
+    words = r"1320 values .* in 3 of 4 recordings \(0, 1, 2; most in recording 2, 300 of 600 values"
+    with pytest.warns(DataQualityWarning, match=words):
+        scaler.transform(made)
 
 
 def test_a_value_beyond_float32_after_scaling_is_named(recordings):
@@ -203,7 +253,8 @@ def test_set_output_leaves_recordings_a_list(recordings):
 
 
 @pytest.mark.parametrize(
-    "parameters", [{"method": "minmax"}, {"clip": 0}, {"clip": -1.0}, {"algorithm": "sketch"}]
+    "parameters",
+    [{"method": "minmax"}, {"clip": 0}, {"clip": -1.0}, {"divisor": 0}, {"algorithm": "sketch"}],
 )
 def test_scaler_parameters_are_checked_in_fit(recordings, parameters):
     (name,) = parameters
