@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import RobustScaler, StandardScaler
+from sklearn.utils import get_tags
 
 from sklearn_brainlm.exceptions import (
     AtlasMismatchError,
@@ -127,8 +128,9 @@ def test_dead_parcels_are_scaled_to_zero(recordings, method):
     alive[:, 3] = np.arange(len(alive))
     scaled = scaler.transform([alive])
     assert not scaled[0][:, [3, 7]].any()
-    back = scaler.inverse_transform(scaled)
-    np.testing.assert_allclose(back[0][:, [3, 7]], [[0, 4000.1]] * len(alive), rtol=1e-6)
+    for values in (scaled[0], np.full_like(scaled[0], 5)):
+        back = scaler.inverse_transform(values)
+        np.testing.assert_allclose(back[0][:, [3, 7]], [[0, 4000.1]] * len(alive), rtol=1e-6)
 
 
 def almost_flat(level):
@@ -191,6 +193,18 @@ def test_a_spike_is_a_hundred_times_the_clip(sign):
     assert caught[0].filename == __file__
 
 
+def test_neither_dead_parcels_nor_a_baseline_are_a_spike(recordings):
+    recordings = [recording + 1e4 for recording in recordings]
+    for recording in recordings:
+        recording[:, 3] = 0
+    with pytest.warns(DataQualityWarning, match="no spread"):
+        scaler = RecordingScaler("standard", clip=9.0).fit(recordings)
+    for recording, value in zip(recordings, (1e6, -1e6), strict=False):
+        recording[10, 3] = value
+        recording[10, 4] += 50  # beyond the clip
+    assert scaler.transform(recordings[:2])[1][10, 3] == 0
+
+
 def test_one_value_in_a_hundred_may_be_clipped():
     flat = np.tile(np.linspace(-1, 1, 100)[:, None], 5)  # 500 values
     scaler = RecordingScaler(None, clip=2.0).fit(flat)
@@ -244,6 +258,12 @@ def test_parcel_names_are_kept_and_compared(recordings):
     scaler.fit(recordings)
     assert not hasattr(scaler, "feature_names_in_")
     assert scaler.get_feature_names_out().tolist() == [f"x{i}" for i in range(12)]
+
+
+def test_it_says_that_it_takes_recordings_and_arrays_of_them():
+    tags = get_tags(RecordingScaler())
+    assert tags.input_tags.two_d_array and tags.input_tags.three_d_array
+    assert tags.transformer_tags.preserves_dtype == []
 
 
 def test_set_output_leaves_recordings_a_list(recordings):

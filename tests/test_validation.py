@@ -197,9 +197,16 @@ REFUSED_VALUES = {
     "scalar": (lambda x: np.float64(3), "Expected 2D array, got scalar array instead"),
     "1-D": (lambda x: x[0], r"Expected 2D array, got 1D array instead: X has shape \(12,\).*\[x\]"),
     "list of 1-D": (lambda x: list(x), r"Expected 2D.*1D.*recording 0.*give the masker 4-D images"),
+    "list of scalars": (
+        lambda x: list(x[0]),
+        r"got scalar array instead: recording 0 has shape \(\); .*n_parcels\)\.$",
+    ),
     "4-D": (lambda x: x[None, None], r"Found array with dim 4.*\(1, 1, 40, 12\)"),
     "5-D": (lambda x: x[None, None, None], "Found array with dim 5"),
-    "list of 3-D": (lambda x: [x[None]], r"Expected 2D array, got 3D array instead: recording 0"),
+    "list of 3-D": (
+        lambda x: [x[None]],
+        r"Expected 2D array, got 3D array instead: recording 0 .*n_parcels\)\.$",
+    ),
     "no recordings": (lambda x: [], r"Found array with 0 sample\(s\).*minimum of 1 is required"),
     "no recordings, 3-D": (lambda x: x[None][:0], r"Found array with 0 sample\(s\)"),
     "no timepoints": (lambda x: [x, x[:0]], r"0 sample\(s\) \(shape=\(0, 12\)\).*recording 1"),
@@ -234,8 +241,10 @@ REFUSED_VALUES = {
     "all zero in float32": (lambda x: x.astype(float) * 1e-50, "recording 0 is all zero"),
     "different parcels": (
         lambda x: [x, x[:30, :9], x],
-        r"differ in their number of parcels: 9 parcels: recordings 1; 12 parcels: recordings 0, 2",
+        r"differ in their number of parcels: 9 parcels: recordings 1; 12 parcels: recordings 0, 2. "
+        "Extract all with one atlas",
     ),
+    "more parcels than the first": (lambda x: [x[:, :9], x], "differ in their number of parcels"),
     "transposed, several lengths": (
         lambda x: [x.T, x[:30].T],
         r"All have 12 rows: if these are parcels, pass \[x.T for x in X\]",
@@ -276,6 +285,29 @@ def test_refused_for_numbers_that_are_expected(recording):
         "recording 1 has 19 timepoints; at least 20 timepoints",
         min_timepoints=20,
     )
+    check_recordings([recording[:20]], min_timepoints=20)
+    check_recordings([recording[:1]])
+    for single in (pd.DataFrame(recording.T), pl.DataFrame(recording.T)):
+        assert "pass X.T." in refused(single, "X has 40 features", n_parcels=12)
+    for several in (recording.T[None], pd.Series([recording.T])):
+        assert "pass X[0].T." in refused(several, "X has 40 features", n_parcels=12)
+
+
+class Checked(LazySequence):
+    """A sequence that says whether its values were looked at."""
+
+    def __init__(self, recordings, has_checked_values):
+        super().__init__(recordings)
+        self.has_checked_values = has_checked_values
+
+
+def test_values_are_looked_at_unless_they_were(recording):
+    broken = [with_value(recording, np.nan)]
+    for X in (broken, Checked(broken, False), Checked(broken, 1), Checked(broken, None)):
+        with pytest.raises(InvalidRecordingError, match="contains NaN"):
+            check_recordings(X)
+        assert len(check_recordings(X, ensure_all_finite=False)) == 1
+    assert check_recordings(Checked(broken, True))[0] is broken[0]
 
 
 def test_a_path_is_named_where_there_is_one(tmp_path, recording):
@@ -404,18 +436,19 @@ def test_t_r(t_r):
     assert check_t_r(t_r) == t_r
 
 
-@pytest.mark.parametrize("t_r", [0, -1, np.nan, np.inf, 735])
+@pytest.mark.parametrize("t_r", [0, -1, np.nan])
 def test_t_r_refused(t_r):
-    with pytest.raises(InvalidRecordingError, match=f"in seconds.*got {t_r}"):
+    with pytest.raises(InvalidRecordingError, match=rf"in seconds.*got {t_r}\.$"):
         check_t_r(t_r)
 
 
-def test_t_r_in_milliseconds_is_guessed():
-    with pytest.raises(InvalidRecordingError, match="milliseconds"):
-        check_t_r(735)
+@pytest.mark.parametrize("t_r", [60.5, 735, np.inf])
+def test_t_r_in_milliseconds_is_guessed(t_r):
+    with pytest.raises(InvalidRecordingError, match=rf"got {t_r}\. Is it in milliseconds\?$"):
+        check_t_r(t_r)
 
 
-@pytest.mark.parametrize("t_r", ["0.72", [0.72, 2.0], np.array([1.0]), True])
+@pytest.mark.parametrize("t_r", ["0.72", [0.72, 2.0], np.array([1.0]), True, np.True_])
 def test_t_r_is_one_number(t_r):
     with pytest.raises(InvalidRecordingTypeError, match=r"one number.*resample_recordings"):
         check_t_r(t_r)
