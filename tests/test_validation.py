@@ -4,6 +4,7 @@ import pickle
 import re
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import nibabel
 import numpy as np
@@ -173,6 +174,11 @@ REFUSED_TYPES = {
     "list of paths": (lambda x: [x, "run.nii.gz"], r"recording 1 is the path.*a list of images"),
     "image": (lambda x: nifti_image(), r"X is an image \(Nifti1Image\).*MultiNiftiLabelsMasker"),
     "list of images": (lambda x: [nifti_image()], r"recording 0 is an image"),
+    "image of another package": (
+        lambda x: [SimpleNamespace(get_fdata=None)],
+        r"recording 0 is an image \(SimpleNamespace\)",
+    ),
+    "image without get_fdata": (lambda x: SimpleNamespace(dataobj=x), "X is an image"),
     "surface": (lambda x: surface_image(), r"image \(SurfaceImage\).*MultiSurfaceLabelsMasker"),
     "iterator": (lambda x: iter([x]), r"X is an iterator; .*pass list\(X\)"),
     "generator": (lambda x: (y for y in [x]), r"X is an iterator; .*pass list\(X\)"),
