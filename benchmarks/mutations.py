@@ -47,9 +47,6 @@ TESTS = {
     "checkpoint.py": [
         _HOUSE("checkpoint.py"),
         "tests/test_checkpoint_calls.py",
-        "tests/test_checkpoint.py",
-        "tests/test_checkpoint_faults.py",
-        "tests/test_predictor_checkpoints.py",
     ],
 }
 
