@@ -313,6 +313,25 @@ def test_the_second_failure_in_a_row_is_an_error(tmp_path, begin, net, monkeypat
     assert names(tmp_path) == ["step-2"]
 
 
+@pytest.mark.parametrize("end", ["training", "signal"])
+def test_at_the_end_a_second_failure_is_a_warning(tmp_path, begin, net, monkeypatch, end):
+    callback = begin(every_steps=2, every_seconds=None)
+    callback.on_epoch_begin(net)
+
+    def fail(*given):
+        raise OSError("No space left")
+
+    monkeypatch.setattr(module, "write_checkpoint", fail)
+    with pytest.warns(RuntimeWarning, match="step 2 could not be saved"):
+        step(callback, net, 2)
+    with pytest.warns(RuntimeWarning, match="step 3 could not be saved"):
+        net.interrupts_.pending = 15 if end == "signal" else None
+        step(callback, net)
+        if end == "training":
+            callback.on_train_end(net)
+    assert net.interrupts_.n_followed == (end == "signal")
+
+
 def test_an_error_that_is_not_of_the_disk_is_not_a_warning(begin, net, monkeypatch):
     callback = begin(every_steps=1)
     callback.on_epoch_begin(net)

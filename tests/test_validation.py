@@ -283,7 +283,10 @@ def test_refused_for_numbers_that_are_expected(recording):
     assert "recording 1 has shape (12, 40); expected (n_timepoints, 12)" in message
     assert "It looks transposed, pass X[1].T." in message
     assert "pass X.T." in refused(recording.T, phrase, n_parcels=12)
-    long = np.ones((300, 40))
+    message = refused([recording[:5, :3]], "X has 3 features", n_parcels=12)
+    assert "transposed" not in message
+    long = np.random.default_rng(0).standard_normal((300, 40))
+    check_recordings(long.T, n_parcels=300)
     assert "pass X.T." in refused(long, "X has 40 features", n_parcels=300)
     phrase = "X has 3 features, but Name is expecting 12 features as input"
     message = refused([recording[:, :3]], phrase, n_parcels=12)
