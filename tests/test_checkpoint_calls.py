@@ -75,8 +75,9 @@ def begin(tmp_path, net, clock):
 
     yield begin
     for callback in begun:
-        if (tmp_path / LOCK).exists():
-            callback.lock_.release()
+        lock = getattr(callback, "lock_", None)
+        if lock is not None and not lock._is_done.is_set():
+            lock.release()
 
 
 def step(callback, net, n=1, *, training=True):
