@@ -47,6 +47,7 @@ TESTS = {
     "checkpoint.py": [
         _HOUSE("checkpoint.py"),
         "tests/test_checkpoint_calls.py",
+        "tests/test_checkpoint.py",
     ],
 }
 

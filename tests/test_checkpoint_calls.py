@@ -5,6 +5,7 @@ how a training goes on from one, is test_checkpoint.py.
 """
 
 import math
+import os
 from types import SimpleNamespace
 
 import pytest
@@ -275,6 +276,19 @@ def test_the_last_ones_and_the_best_are_kept(tmp_path, begin, net, clock):
     assert [path.name for path in callback.losses_] == ["step-000000002-epoch"]
 
 
+def test_what_cannot_be_removed_stays(tmp_path, begin, net, monkeypatch):
+    callback = begin(every_steps=1, keep=1)
+    callback.on_epoch_begin(net)
+
+    def refuse(*given, **named):
+        raise PermissionError
+
+    monkeypatch.setattr(os, "rmdir", refuse)
+    step(callback, net, 2)
+    monkeypatch.undo()
+    assert names(tmp_path) == ["step-1", "step-2"]
+
+
 def test_nothing_is_written_twice(tmp_path, begin, net):
     callback = begin(every_steps=1)
     callback.on_epoch_begin(net)
@@ -365,10 +379,12 @@ def test_a_folder_that_is_taken_is_refused(tmp_path, begin):
 
 
 def test_the_folder_is_let_go_of_where_the_training_is_refused(tmp_path, begin, net):
-    callback = begin(configuration={"lr": 1})
+    callback = begin(configuration={"lr": 1}, every_steps=1)
+    callback.on_epoch_begin(net)
+    step(callback, net)
     callback.on_train_end(net)
     for parameters, words in (
-        ({"configuration": {"lr": 1}}, "step-000000000-end. Give resume=True"),
+        ({"configuration": {"lr": 1}}, "the last one step-000000001-end. Give resume=True"),
         ({"configuration": {"lr": 2}, "resume": True}, "another training.*lr: 1 -> 2"),
     ):
         with pytest.raises(CheckpointError, match=words):
@@ -424,10 +440,14 @@ def test_it_goes_on_with_steps_losses_and_the_epoch(tmp_path, begin, net, clock)
     assert names(tmp_path) == ["step-2", "step-2-epoch", "step-4", "step-6"]
 
 
-def test_an_empty_folder_begins(begin, net):
+def test_an_empty_folder_begins(begin, net, monkeypatch):
+    told = []
+    monkeypatch.setattr(module, "check_same", lambda what, step: told.append((what, step)))
     callback = begin(resume=True)
     callback.on_epoch_begin(net)
     assert (callback.step_, callback.step_of_epoch_, net.seen) == (0, 0, [])
+    ((what, told_step),) = told
+    assert what == "checkpoint" and told_step < 0  # no step, of those that found one
 
 
 def test_going_on_elsewhere_is_a_warning(begin, net, monkeypatch):
