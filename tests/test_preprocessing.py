@@ -292,8 +292,9 @@ def test_standardize_is_scikit_learns_by_recording(recordings):
         np.testing.assert_allclose(found, trusted, rtol=1e-5, atol=1e-5)
 
 
-def test_standardize_sets_dead_parcels_to_zero(recordings):
-    recordings[1][:, 5] = 0.1
+@pytest.mark.parametrize("value", [0, 0.1])
+def test_standardize_sets_dead_parcels_to_zero(recordings, value):
+    recordings[1][:, 5] = value
     with pytest.warns(DataQualityWarning, match="recording 1: 5"):
         standardized = standardize_recordings(recordings)
     assert not standardized[1][:, 5].any()
