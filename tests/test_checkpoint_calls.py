@@ -328,6 +328,20 @@ def test_the_second_failure_in_a_row_is_an_error(tmp_path, begin, net, monkeypat
     assert names(tmp_path) == ["step-2"]
 
 
+def test_two_failures_are_enough(begin, net, monkeypatch):
+    callback = begin(every_steps=1)
+    callback.on_epoch_begin(net)
+
+    def fail(*given):
+        raise OSError("No space left")
+
+    monkeypatch.setattr(module, "write_checkpoint", fail)
+    with pytest.warns(RuntimeWarning, match="step 1 could not be saved"):
+        step(callback, net)
+    with pytest.raises(CheckpointError, match="step 2 could not be saved"):
+        step(callback, net)
+
+
 @pytest.mark.parametrize("end", ["training", "signal"])
 def test_at_the_end_a_second_failure_is_a_warning(tmp_path, begin, net, monkeypatch, end):
     callback = begin(every_steps=2, every_seconds=None)
