@@ -163,8 +163,8 @@ def write_page(mutants, n_made, survivors, reasons, seed):
         "a number one larger or smaller, a condition turned round, True for False, an `and` for an "
         "`or`, a loop that does nothing, an error that is not caught. It does not change words, "
         "leave out statements or exchange arguments. Mutants that do not compile, or are the same "
-        "to Python, are left out. One is killed when a quick test of its file fails or "
-        "takes more than four times as long as all of them."
+        "to Python, are left out. One is killed when a quick test of its file fails, or when they "
+        "have not ended after half a minute and four times what they take without a change."
         + (f" Where fewer were tried than made, they were drawn with seed {seed}, and the interval "
            "is a 95% one (Wilson)." if is_sample else ""),
         table,
