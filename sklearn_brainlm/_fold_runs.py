@@ -3,9 +3,7 @@
 import inspect
 import time
 
-import joblib
 import numpy as np
-from joblib.parallel import get_active_backend
 from sklearn.base import clone
 from sklearn.compose import TransformedTargetRegressor
 from sklearn.model_selection import (
@@ -19,12 +17,14 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils import Bunch
 
 from sklearn_brainlm._folds import find_pretrained_subjects, overlapping, walk_estimators
+from sklearn_brainlm._jobs import run_jobs
 
 __all__ = ["run_forecasts", "run_predictions", "run_rows"]
 
 _GROUP_SPLITTERS = (
     GroupKFold, GroupShuffleSplit, LeaveOneGroupOut, LeavePGroupsOut, StratifiedGroupKFold
 )  # fmt: skip
+_RECORDINGS = 2  # their place among the arguments of `_run_fold`
 
 
 def run_rows(run, rows, folds, names, given, n_jobs=None, verbose=0):
@@ -55,12 +55,9 @@ def run_rows(run, rows, folds, names, given, n_jobs=None, verbose=0):
     """
     jobs = [(name, fold) for name in rows for fold in range(len(folds))]
     calls = [(run, *rows[name], *folds[fold], names, given) for name, fold in jobs]
-    client = getattr(get_active_backend()[0], "client", None)
-    if client is not None and n_jobs != 1:
-        done = _run_on_dask(client, calls)
-    else:
-        parallel = joblib.Parallel(n_jobs=n_jobs, verbose=max(0, verbose - 1))
-        done = parallel(joblib.delayed(_run_fold)(*call) for call in calls)
+    done = run_jobs(
+        _run_fold, calls, n_jobs=n_jobs, shared=(_RECORDINGS,), verbose=max(0, verbose - 1)
+    )
     results = {name: [] for name in rows}
     for (name, fold), result in zip(jobs, done, strict=True):
         results[name].append(Bunch(fold=fold, **result))
@@ -139,19 +136,6 @@ def run_forecasts(fitted, X, *, stride=None):
     if not np.isfinite(sums).all():
         raise ValueError(f"{type(fitted).__name__} forecasts values that are not finite.")
     return {"sums": sums, "windows": np.stack([tested.recording, tested.start], axis=1)}
-
-
-def _run_on_dask(client, calls):
-    """Fit folds on a cluster of dask; for one whose workers die joblib would wait for ever."""
-    sent = {}  # recordings once, however many rows and folds read them
-    for _, _, X, *_ in calls:
-        if id(X) not in sent:
-            sent[id(X)] = client.scatter([X], broadcast=True)[0]
-    futures = [
-        client.submit(_run_fold, run, estimator, sent[id(X)], *rest, pure=False)
-        for run, estimator, X, *rest in calls
-    ]
-    return client.gather(futures)
 
 
 def _run_fold(run, estimator, X, train, test, names, given):

@@ -8,9 +8,10 @@ crowded, their parcels are counted again with others.
 from functools import reduce
 
 import numpy as np
-from joblib import Parallel, delayed, effective_n_jobs
+from joblib import effective_n_jobs
 
 from sklearn_brainlm._blocks import read_in_blocks
+from sklearn_brainlm._jobs import run_jobs
 from sklearn_brainlm._ranks import interpolate, ranks
 from sklearn_brainlm.exceptions import InvalidRecordingError
 from sklearn_brainlm.histograms import QUARTILES, ParcelHistograms
@@ -104,7 +105,7 @@ def _run(work, parts, n_jobs, *arguments):
     """Do the work on each part, in processes of their own where there are several."""
     if len(parts) == 1:
         return [work(parts[0], *arguments)]
-    return Parallel(n_jobs=n_jobs)(delayed(work)(part, *arguments) for part in parts)
+    return list(run_jobs(work, [(part, *arguments) for part in parts], n_jobs=n_jobs))
 
 
 def _count(recordings, bins, parcels):

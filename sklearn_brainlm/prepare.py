@@ -7,12 +7,12 @@ from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 
-from joblib import Parallel, delayed
 from sklearn.utils import Bunch
 
 from sklearn_brainlm._callable_modules import make_callable
 from sklearn_brainlm._checked_files import read_json
 from sklearn_brainlm._durable_files import write_bytes_atomically
+from sklearn_brainlm._jobs import run_jobs
 from sklearn_brainlm._validation import check_t_r
 from sklearn_brainlm.exceptions import CheckpointError, InvalidRecordingError
 from sklearn_brainlm.preparation.atlas_images import load_atlas
@@ -253,22 +253,10 @@ def _prepare_all(runs, extraction, work_dir, log_dir, n_jobs, verbose):
     """Outcome of each run; several at a time, shown in a terminal."""
     from tqdm import tqdm
 
-    done = {}
-    jobs = (
-        delayed(_prepare_numbered)(number, run, extraction, work_dir, log_dir)
-        for number, run in enumerate(runs)
-    )
-    finished = Parallel(n_jobs=n_jobs, return_as="generator_unordered")(jobs)
+    calls = [(run, extraction, work_dir, log_dir) for run in runs]
+    finished = run_jobs(prepare_run, calls, n_jobs=n_jobs, shared=(1,))  # the atlas is large
     # disable=None hides the bar where the standard error is no terminal.
-    progress = tqdm(finished, total=len(runs), unit="run", disable=None if verbose else True)
-    for number, outcome in progress:
-        done[number] = outcome
-    return [done[number] for number in range(len(runs))]
-
-
-def _prepare_numbered(number, *arguments):
-    """Prepare a run, and say which it was: they come back in any order."""
-    return number, prepare_run(*arguments)
+    return list(tqdm(finished, total=len(runs), unit="run", disable=None if verbose else True))
 
 
 def _source(work_dir, run, outcome):

@@ -5,8 +5,9 @@ from itertools import islice
 from pathlib import Path
 
 import numpy as np
-from joblib import Parallel, delayed, effective_n_jobs
+from joblib import effective_n_jobs
 
+from sklearn_brainlm._jobs import run_jobs
 from sklearn_brainlm._stalls import read_in_time
 from sklearn_brainlm._stored_values import DTYPES, checksum, encode
 from sklearn_brainlm._validation import as_float32, check_recordings, describe, enumerate_first
@@ -164,14 +165,11 @@ def _write_all(writer, lock, recordings, rows, n_parcels, n_jobs, strict, verbos
     todo = islice(sources, start, None)
     group_size = _GROUP * effective_n_jobs(n_jobs)
     progress = tqdm(total=rows.n, initial=start, unit="recording", disable=not verbose)
-    with Parallel(n_jobs=n_jobs, return_as="generator") as parallel, progress:
+    with progress:
         while group := list(islice(todo, group_size)):
-            names = [rows.name(position) for position, _ in group]
-            jobs = (
-                delayed(encode_source)(source, name, writer.dtype)
-                for (_, source), name in zip(group, names, strict=True)
-            )
-            for name, outcome in zip(names, parallel(jobs), strict=True):
+            calls = [(source, rows.name(position), writer.dtype) for position, source in group]
+            outcomes = run_jobs(encode_source, calls, n_jobs=n_jobs)
+            for (_, name, _), outcome in zip(calls, outcomes, strict=True):
                 lock.check()  # a process that was stopped may have lost the folder to another
                 expected = writer.n_parcels if n_parcels is None else n_parcels
                 reason = _find_fault(outcome, expected, "parcels" if n_parcels else "the first")

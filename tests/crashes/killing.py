@@ -139,7 +139,8 @@ def fill(folder, room):
 
 def close_folder(folder):
     """Let nobody write into a folder any more."""
-    for path in [folder, *(path for path in Path(folder).rglob("*") if path.is_dir())]:
+    folder.chmod(0o555)  # first: from now on no folder in it goes or comes while they are listed
+    for path in [path for path in folder.rglob("*") if path.is_dir()]:
         with suppress(FileNotFoundError):  # what was about to be renamed
             path.chmod(0o555)
 
