@@ -69,9 +69,12 @@ def prepare(
         Folder of derivatives, with ``sub-*`` in it.
     store : path
         Folder of the store. Logs go beside it, into ``<store>.logs``.
-    labels_img : path or 3-D Niimg-like object
+    labels_img : path, 3-D Niimg-like object or tuple of two paths
         The atlas, one number a parcel, in the space of the images. With a path that ends in
-        ``.dlabel.nii`` grayordinates are read (``*_bold.dtseries.nii``) instead of voxels.
+        ``.dlabel.nii`` grayordinates are read (``*_bold.dtseries.nii``) instead of voxels; with two
+        paths, ``.label.gii`` or FreeSurfer's ``.annot`` of the left and right hemisphere, the
+        vertices of both (``*_hemi-L_*_bold.func.gii``), as
+        :func:`~sklearn_brainlm.readers.read_gifti` does.
     parcels : DataFrame or None, default=None
         One row a parcel, in the ascending order of the labels: ``label``, its name, and where
         known ``x``, ``y``, ``z`` in MNI mm. None names parcels by their number.
@@ -97,7 +100,7 @@ def prepare(
     t_r : float or None, default=None
         Seconds between timepoints of every run, where sidecars and headers do not say.
     min_coverage : float, default=0.5
-        Share of the voxels of each label that must have signal, from 0 to 1.
+        Share of the voxels or vertices of each label that must have signal, from 0 to 1.
     dtype : {"float32", "float16", "int16"}, default="float32"
         Of the store.
     work_dir : path or None, default=None

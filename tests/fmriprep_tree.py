@@ -4,7 +4,7 @@ import json
 
 import nibabel
 import numpy as np
-from nibabel import cifti2
+from nibabel import cifti2, gifti
 
 N_VOLUMES, T_R = 60, 2.0
 LABELS = [2, 5, 6, 9]  # with holes, as atlases have
@@ -135,3 +135,39 @@ def write_cifti_run(folder, name, seed):
     axis = cifti2.LabelAxis(["atlas"], [table])
     cifti2.Cifti2Image(labels[np.newaxis].astype("f4"), (axis, columns)).to_filename(atlas)
     return values, labels, atlas
+
+
+def write_gifti(path, arrays, *, t_r=None, table=None):
+    """Write arrays of values of vertices."""
+    meta = {} if t_r is None else {"TimeStep": f"{1000 * t_r:.6f}"}
+    darrays = [
+        gifti.GiftiDataArray(values, datatype=values.dtype.name, meta=gifti.GiftiMetaData(meta))
+        for values in arrays
+    ]
+    image = gifti.GiftiImage(darrays=darrays)
+    for key, name in (table or {}).items():
+        label = gifti.GiftiLabel(key, 1.0, 0.0, 0.0, 1.0)
+        label.label = name
+        image.labeltable.labels.append(label)
+    image.to_filename(path)
+    return path
+
+
+def write_surface_run(folder, name, seed, *, n_vertices=(30, 32), space="fsaverage5"):
+    """Write a run of vertices, its confounds and an atlas; return values, labels and atlas."""
+    func = folder / name.partition("_")[0] / "func"
+    func.mkdir(parents=True, exist_ok=True)
+    rng = np.random.default_rng(seed)
+    values, labels, atlas = [], [], []
+    for hemi, n, keys in zip("LR", n_vertices, ([0, 2, 5], [0, 6, 9]), strict=True):
+        series = (100 + rng.standard_normal((N_VOLUMES, n))).astype(np.float32)
+        stem = func / f"{name}_hemi-{hemi}_space-{space}_bold"
+        write_gifti(f"{stem}.func.gii", series, t_r=T_R)
+        stem.with_name(stem.name + ".json").write_text(json.dumps({"RepetitionTime": T_R}))
+        of_vertex = np.resize(keys, n).astype(np.int32)
+        table = {0: "???"} | {key: f"area{key}" for key in keys[1:]}
+        atlas.append(write_gifti(folder.parent / f"{hemi}.label.gii", [of_vertex], table=table))
+        values.append(series)
+        labels.append(of_vertex)
+    write_confounds(func / name, make_confounds(seed))
+    return np.concatenate(values, axis=1), np.concatenate(labels), tuple(atlas)

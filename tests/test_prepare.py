@@ -21,7 +21,9 @@ from fmriprep_tree import (
     write_atlas,
     write_cifti_run,
     write_confounds,
+    write_gifti,
     write_run,
+    write_surface_run,
     write_tree,
 )
 from joblib import parallel_config
@@ -176,6 +178,49 @@ def test_grayordinates(tmp_path):
         np.testing.assert_allclose(correlation, 0, atol=1e-3)
     with pytest.raises(FileNotFoundError, match=r"no \*_bold.nii.gz"):
         prepare(folder, tmp_path / "voxels", labels_img=write_atlas(tmp_path / "atlas.nii.gz"))
+
+
+def test_surfaces(tmp_path):
+    folder = tmp_path / "fmriprep"
+    write_surface_run(folder, NAME, seed=3, space="fsnative")  # no atlas lies there
+    values, labels, atlas = write_surface_run(folder, NAME, seed=0)
+    expected = np.stack([values[:, labels == k].mean(axis=1) for k in LABELS], axis=1)
+    plain = prepare(folder, tmp_path / "plain", labels_img=atlas, strategy=None)
+    np.testing.assert_allclose(plain.store[0], expected, rtol=1e-5)
+    assert plain.store.ids == [NAME]
+    assert plain.store.parcels["label"].tolist() == [f"area{k}" for k in LABELS]
+    assert plain.store.participants["space"].tolist() == ["fsaverage5"]
+    np.testing.assert_allclose(plain.store.t_r, T_R)
+    cleaned = prepare(folder, tmp_path / "cleaned", labels_img=atlas)
+    correlation = np.corrcoef(make_confounds(0)["csf"], cleaned.store[0].T)[0, 1:]
+    np.testing.assert_allclose(correlation, 0, atol=1e-3)
+    write_surface_run(folder, "sub-01_task-rest", seed=1, space="fsaverage6")
+    with pytest.raises(InvalidRecordingError, match="several spaces: 'fsaverage5', 'fsaverage6'"):
+        prepare(folder, tmp_path / "store", labels_img=atlas)
+    with pytest.raises(InvalidRecordingError, match="names 1 files. Give those of the left"):
+        prepare(folder, tmp_path / "store", labels_img=atlas[:1])
+
+
+def test_surfaces_that_cannot_be_used(tmp_path):
+    folder = tmp_path / "fmriprep"
+    names = [f"sub-{subject:02d}_task-rest" for subject in range(1, 5)]
+    for seed, name in enumerate(names):
+        n_vertices = (30, 31) if name == names[3] else (30, 32)
+        values, labels, _ = write_surface_run(folder, name, seed, n_vertices=n_vertices)
+    atlas = write_surface_run(tmp_path / "other", NAME, seed=0)[2]
+    func = folder / "sub-02" / "func"
+    (func / f"{names[1]}_hemi-R_space-fsaverage5_bold.func.gii").unlink()
+    blank = values[:, :30].copy()
+    blank[:, labels[:30] == 5] = np.nan  # as the medial wall may be
+    path = folder / "sub-03" / "func" / f"{names[2]}_hemi-L_space-fsaverage5_bold.func.gii"
+    write_gifti(path, blank, t_r=T_R)
+    with pytest.warns(DataQualityWarning, match="3 of 4 recordings were not stored"):
+        prepared = prepare(folder, tmp_path / "store", labels_img=atlas)
+    assert prepared.store.ids == names[:1]
+    reasons = prepared.outcomes["reason"].tolist()
+    assert "no counterpart of the other hemisphere" in reasons[1]
+    assert "too little, in 1 of the 4 labels" in reasons[2] and "5 area5 (0%)" in reasons[2]
+    assert "31 vertices, the atlas 32" in reasons[3]
 
 
 def test_names_coordinates_and_people_are_kept(written, tmp_path):

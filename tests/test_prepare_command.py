@@ -9,7 +9,15 @@ import sys
 
 import numpy as np
 import pytest
-from fmriprep_tree import LABELS, make_confounds, make_volumes, write_atlas, write_run, write_tree
+from fmriprep_tree import (
+    LABELS,
+    make_confounds,
+    make_volumes,
+    write_atlas,
+    write_run,
+    write_surface_run,
+    write_tree,
+)
 
 from sklearn_brainlm.commands.prepare import add_prepare
 from sklearn_brainlm.exceptions import AtlasMismatchError, InvalidRecordingError
@@ -120,3 +128,16 @@ def test_wrong_arguments_exit_with_two(arguments, capsys):
         call(*arguments)
     assert stopped.value.code == 2
     assert "usage" in capsys.readouterr().err
+
+
+def test_two_files_of_an_atlas_are_hemispheres(tmp_path, capsys):
+    folder = tmp_path / "fmriprep"
+    _, _, atlas = write_surface_run(folder, "sub-01_task-rest", seed=0)
+    arguments = [folder, tmp_path / "store", "--labels-img", *atlas]
+    assert call(*arguments) == 0
+    assert "1 of 1 recordings are in" in capsys.readouterr().out
+    assert RecordingStore(tmp_path / "store").parcels["label"].tolist() == [
+        f"area{label}" for label in LABELS
+    ]
+    with pytest.raises(AtlasMismatchError, match="Leave out --labels-tsv"):
+        call(*arguments, "--labels-tsv", tmp_path / "names.tsv")

@@ -43,8 +43,12 @@ def add_prepare(commands):
     atlas.add_argument(
         "--labels-img",
         default=argparse.SUPPRESS,
+        nargs="+",
         metavar="FILE",
-        help="label image in MNI space, or a .dlabel.nii for grayordinates",
+        help=(
+            "label image in MNI space, a .dlabel.nii for grayordinates, or two .label.gii or "
+            ".annot, of the left and the right hemisphere, for surfaces"
+        ),
     )
     atlas.add_argument(
         "--atlas", default=argparse.SUPPRESS, choices=["A424"], help="an atlas this package fetches"
@@ -142,7 +146,7 @@ def _add_extraction(how):
         type=float,
         default=0.5,
         metavar="SHARE",
-        help="of each label's voxels that must have signal",
+        help="of each label's voxels or vertices that must have signal",
     )
     how.add_argument("--dtype", choices=["float32", "float16", "int16"], default="float32")
     how.add_argument(
@@ -182,8 +186,10 @@ def run_prepare(
     ----------
     fmriprep_dir, store : path
         From where, to where.
-    labels_img, atlas, labels_tsv : path or str or None
-        The atlas, and the names of its labels.
+    labels_img : list of path or None, default=None
+        One file of an atlas, or those of two hemispheres.
+    atlas, labels_tsv : str or path or None, default=None
+        The name of an atlas, and the names of labels.
     participants : path or None, default=None
         Table of people.
     strategy : list of str
@@ -248,9 +254,14 @@ def _load_parcels(labels_img, atlas, labels_tsv):
         found = fetch_atlas_a424()
         coords = pd.DataFrame(np.asarray(found.region_coords), columns=["x", "y", "z"])
         return found.maps, coords.assign(label=list(found.labels)[1:])
-    if str(labels_img).endswith(".dlabel.nii"):  # has the names in it
-        return labels_img, None
-    coords, labels = parcel_coords_from_labels(labels_img)
+    file, *other = labels_img
+    if other or str(file).endswith(".dlabel.nii"):
+        if labels_tsv is not None:
+            raise AtlasMismatchError(
+                f"{file} has the names of its labels in it. Leave out --labels-tsv."
+            )
+        return (tuple(labels_img) if other else file), None
+    coords, labels = parcel_coords_from_labels(file)
     parcels = pd.DataFrame(coords.round(2), columns=["x", "y", "z"])
     names = labels.astype(str)
     if labels_tsv is not None:
@@ -259,11 +270,11 @@ def _load_parcels(labels_img, atlas, labels_tsv):
         differ = sorted(set(table.index) ^ set(labels.tolist()))
         if differ:
             raise AtlasMismatchError(
-                f"{labels_tsv} and {labels_img} do not have the same labels: {differ[:10]} are in "
+                f"{labels_tsv} and {file} do not have the same labels: {differ[:10]} are in "
                 "one of them only. Give the table that belongs to the image."
             )
         names = table.loc[labels].to_numpy()
-    return labels_img, parcels.assign(label=names)
+    return file, parcels.assign(label=names)
 
 
 def _read_tsv(path, *required):

@@ -1,4 +1,4 @@
-"""An atlas as an image of labels, and how much of it a run covers."""
+"""An atlas in voxels, grayordinates or vertices, and how much of it a run covers."""
 
 import hashlib
 from dataclasses import dataclass
@@ -10,13 +10,14 @@ from sklearn_brainlm._checked_files import file_sha256, shown
 from sklearn_brainlm._validation import enumerate_first
 from sklearn_brainlm.exceptions import AtlasMismatchError, InvalidRecordingError
 from sklearn_brainlm.readers.cifti import read_labels
+from sklearn_brainlm.readers.vertex_labels import VertexLabels, read_vertex_labels
 
 __all__ = ["Atlas", "load_atlas"]
 
 
 @dataclass(frozen=True)
 class Atlas:
-    """Labels in the voxels of MNI space, or of grayordinates.
+    """Labels in the voxels of MNI space, of grayordinates, or of the vertices of a surface.
 
     Examples
     --------
@@ -34,13 +35,14 @@ class Atlas:
     array([0.5, 1. ])
     """
 
-    kind: str  # "volume" or "cifti"
+    kind: str  # "volume", "cifti" or "surface"
     source: str
     labels: np.ndarray  # (P,), ascending: the order of the columns
     names: list  # P of str
     digest: str
     volume: np.ndarray | None = None  # (X, Y, Z)
     affine: np.ndarray | None = None
+    vertices: VertexLabels | None = None
 
     def measure_coverage(self, has_signal, affine):
         """Measure the share of each label's voxels where a run has signal.
@@ -135,11 +137,12 @@ def load_atlas(labels_img, names=None):
 
     Parameters
     ----------
-    labels_img : path or 3-D Niimg-like object
-        Labels in voxels; a path that ends in ``.dlabel.nii`` is one of grayordinates.
+    labels_img : path, 3-D Niimg-like object or tuple of two paths
+        Labels in voxels; a path that ends in ``.dlabel.nii`` is one of grayordinates, and two paths
+        are the left and right hemisphere of a surface (``.label.gii`` or ``.annot``).
     names : list of str or None, default=None
         Name of each label in ascending order; None takes the numbers, or the names in the
-        ``.dlabel.nii``.
+        files of grayordinates and surfaces.
 
     Returns
     -------
@@ -157,6 +160,8 @@ def load_atlas(labels_img, names=None):
         labels, own_names = read_labels(labels_img)
         source, digest = str(labels_img), file_sha256(labels_img)
         atlas = Atlas("cifti", source, labels, own_names, digest)
+    elif isinstance(labels_img, (tuple, list)):
+        atlas = _load_surface(labels_img)
     else:
         atlas = _load_volume(labels_img)
     if names is None:
@@ -171,6 +176,20 @@ def load_atlas(labels_img, names=None):
             "in the order of the numbers."
         )
     return Atlas(**{**vars(atlas), "names": [str(name) for name in names]})
+
+
+def _load_surface(labels_img):
+    """Load an atlas of vertices."""
+    if len(labels_img) != 2:
+        raise InvalidRecordingError(
+            f"labels_img names {len(labels_img)} files. Give those of the left and of the right "
+            "hemisphere."
+        )
+    vertices = read_vertex_labels(labels_img)
+    source = " and ".join(str(path) for path in labels_img)
+    return Atlas(
+        "surface", source, vertices.labels, vertices.names, vertices.digest, vertices=vertices
+    )
 
 
 def _load_volume(labels_img):

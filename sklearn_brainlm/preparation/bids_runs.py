@@ -11,9 +11,10 @@ from sklearn_brainlm.exceptions import CheckpointError, InvalidRecordingError
 
 __all__ = ["Run", "find_runs", "read_sidecar_t_r"]
 
-_FILE_TYPES = {"volume": "nii.gz", "cifti": "dtseries.nii"}
+_FILE_TYPES = {"volume": "nii.gz", "cifti": "dtseries.nii", "surface": "func.gii"}
 # What tells images of one run apart. All else in a name tells runs apart.
-_IMAGE_ENTITIES = ("space", "res", "den", "desc", "cohort")
+_IMAGE_ENTITIES = ("space", "res", "den", "desc", "cohort", "hemi")
+_HEMISPHERES = ("L", "R")
 
 
 class Run(NamedTuple):
@@ -32,6 +33,7 @@ class Run(NamedTuple):
     image: Path
     participant_id: str  # sub-01
     entities: dict
+    hemispheres: tuple = ()  # of a surface: left and right image, None for one that is missing
 
 
 def find_runs(
@@ -43,8 +45,8 @@ def find_runs(
     ----------
     fmriprep_dir : path
         Folder with ``sub-*``.
-    kind : {"volume", "cifti"}
-        Images in MNI space, or grayordinates.
+    kind : {"volume", "cifti", "surface"}
+        Images in MNI space, grayordinates, or the vertices of two hemispheres.
     participant_label : list of str or None, default=None
         Subjects, with or without ``sub-``; None takes all.
     task : str or None, default=None
@@ -83,6 +85,8 @@ def find_runs(
     )
     runs = [_describe(parse_bids_filename(file)) for file in files]
     runs = [run for run in runs if run.entities["sub"] in subjects]
+    if kind == "surface":
+        runs = _pair_hemispheres(runs)
     if space is None:
         runs = _keep_one_space(runs, kind, folder)
     if not runs:
@@ -160,10 +164,28 @@ def _describe(parsed):
     return Run(name, Path(parsed["file_path"]), f"sub-{entities['sub']}", entities)
 
 
+def _pair_hemispheres(images):
+    """Return one run for the two images of each."""
+    pairs = {}
+    for image in images:
+        entities = {key: value for key, value in image.entities.items() if key != "hemi"}
+        sides = pairs.setdefault(tuple(entities.items()), {})
+        sides[image.entities.get("hemi")] = image._replace(entities=entities)
+    runs = []
+    for sides in pairs.values():
+        files = {side: run.image for side, run in sides.items()}
+        run = next(iter(sides.values()))
+        runs.append(run._replace(hemispheres=tuple(files.get(side) for side in _HEMISPHERES)))
+    return runs
+
+
 def _keep_one_space(runs, kind, folder):
     """Return the runs of the only space there is; raise where there are several."""
-    if kind == "volume":  # an atlas in MNI space does not lie on a brain in its own space
+    # An atlas does not lie on a brain in its own space.
+    if kind == "volume":
         runs = [run for run in runs if (run.entities.get("space") or "").startswith("MNI")]
+    if kind == "surface":
+        runs = [run for run in runs if run.entities.get("space") not in (None, "fsnative")]
     spaces = sorted({run.entities.get("space") or "" for run in runs})
     if len(spaces) > 1:
         raise InvalidRecordingError(

@@ -12,6 +12,7 @@ from sklearn_brainlm.preparation.atlas_images import Atlas
 from sklearn_brainlm.preparation.bids_runs import read_sidecar_t_r
 from sklearn_brainlm.preparation.bold_images import read_bold
 from sklearn_brainlm.readers.cifti import read_cifti
+from sklearn_brainlm.readers.gifti import average_vertices, find_signal, read_vertices
 
 __all__ = ["Extracted", "Extraction"]
 
@@ -37,7 +38,7 @@ class Extracted:
     n_volumes: int  # of the run
     confounds: list  # names of the regressors
     min_coverage: float | None  # smallest share of a label with signal; None for grayordinates
-    n_not_finite: int | None = None  # voxels with NaN or infinity; None for grayordinates
+    n_not_finite: int | None = None  # voxels or vertices with NaN or infinity; None as above
 
 
 @dataclass(frozen=True)
@@ -105,31 +106,52 @@ class Extraction:
         AtlasMismatchError
             The run has no signal in some parcels.
         """
-        if self.atlas.kind == "cifti":
-            read = read_cifti(run.image, labels_img=self.atlas.source)
-            n_volumes, header_t_r = len(read.recording), read.t_r
-            regressors, kept = self._load_confounds(run.image, n_volumes)
-            t_r = self._settle_t_r(run.image, header_t_r)
-            recording = self._clean(read.recording, run.image, t_r, regressors, kept)
-            coverage = n_not_finite = None
-        else:
+        if self.atlas.kind == "volume":
             bold = read_bold(run.image)
             n_volumes = bold.values.shape[3]
-            regressors, kept = self._load_confounds(run.image, n_volumes)
+            regressors, kept = self._load_confounds(run, n_volumes)
             t_r = self._settle_t_r(run.image, bold.t_r)
             n_not_finite = int(np.sum(~np.isfinite(bold.values).all(axis=3)))
             recording, coverage = self._average(bold, run.image, t_r, regressors, kept)
+        else:
+            parcels, header_t_r, coverage, n_not_finite = self._read_parcels(run)
+            n_volumes = len(parcels)
+            regressors, kept = self._load_confounds(run, n_volumes)
+            t_r = self._settle_t_r(run.image, header_t_r)
+            recording = self._clean(parcels, run.image, t_r, regressors, kept)
         names = [] if regressors is None else [str(name) for name in regressors.columns]
         return Extracted(recording, t_r, kept, n_volumes, names, coverage, n_not_finite)
 
-    def _load_confounds(self, image, n_volumes):
+    def _read_parcels(self, run):
+        """Parcels (T, P) as they are, t_r of the header, smallest coverage, places not finite."""
+        if self.atlas.kind == "cifti":
+            read = read_cifti(run.image, labels_img=self.atlas.source)
+            return read.recording, read.t_r, None, None
+        if None in run.hemispheres:
+            raise InvalidRecordingError(
+                f"{run.image} has no counterpart of the other hemisphere beside it. Copy both."
+            )
+        atlas = self.atlas.vertices
+        values, t_r = read_vertices(run.hemispheres, atlas.n_vertices)
+        recording, coverage = average_vertices(values, find_signal(values), atlas)
+        self._check_coverage(coverage, run.image)
+        return recording, t_r, float(coverage.min()), int(np.sum(~np.isfinite(values).all(axis=0)))
+
+    def _check_coverage(self, coverage, image):
+        """Refuse a run that has too little of a parcel."""
+        is_covered = (coverage >= self.min_coverage) & (coverage > 0)
+        self.atlas.check_complete(is_covered, coverage, image)
+
+    def _load_confounds(self, run, n_volumes):
         """Regressors (T, n) or None, and the timepoints that are kept."""
+        image = run.image
         if self.strategy is None:
             return None, np.arange(n_volumes)
         from nilearn.interfaces.fmriprep import load_confounds
 
+        files = [str(side) for side in run.hemispheres] or str(image)
         try:
-            regressors, kept = load_confounds(str(image), self.strategy, **self.confounds_params)
+            regressors, kept = load_confounds(files, self.strategy, **self.confounds_params)
         except (ValueError, KeyError, OSError) as error:  # nilearn's own are ValueErrors
             raise InvalidRecordingError(
                 f"{image}: no confounds of {', '.join(self.strategy)} ({_one_line(error)}). Copy "
@@ -181,8 +203,7 @@ class Extraction:
             low, high = bold.values.min(axis=3), bold.values.max(axis=3)
             has_signal = np.isfinite(low) & np.isfinite(high) & (low < high)
         coverage = self.atlas.measure_coverage(has_signal, bold.affine)
-        is_covered = (coverage >= self.min_coverage) & (coverage > 0)
-        self.atlas.check_complete(is_covered, coverage, image)
+        self._check_coverage(coverage, image)
         bold.values[~has_signal] = 0  # NaN and infinity, which nilearn would warn of
         labels_img = self.atlas.place_on(has_signal.shape, bold.affine)
         on_grid = np.asarray(labels_img.dataobj)[has_signal].astype(np.int64)
@@ -212,7 +233,7 @@ class Extraction:
         return np.ascontiguousarray(recording, dtype=np.float32), float(coverage.min())
 
     def _clean(self, recording, image, t_r, regressors, kept):
-        """Return the recording (T, P) of grayordinates, without confounds."""
+        """Return the recording (T, P) of grayordinates or vertices, without confounds."""
         from nilearn.signal import clean
 
         constant = np.flatnonzero(recording.min(axis=0) == recording.max(axis=0))

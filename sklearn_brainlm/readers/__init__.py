@@ -1,4 +1,4 @@
-"""Recordings from the files others write: NumPy, text, AFNI, CIFTI, and what BrainLM trains on.
+"""Recordings from the files others write: NumPy, text, AFNI, CIFTI, GIFTI, BrainLM's Arrow.
 
 A file is looked at before anything of it is used, and nothing in it is ever run.
 """
@@ -14,6 +14,7 @@ from sklearn_brainlm.readers.arrays import read_npy
 from sklearn_brainlm.readers.arrow import name_recordings, read_arrow
 from sklearn_brainlm.readers.cifti import read_cifti
 from sklearn_brainlm.readers.files import ReadRecording
+from sklearn_brainlm.readers.gifti import read_gifti
 from sklearn_brainlm.readers.text import SEPARATORS, read_text
 
 __all__ = [
@@ -22,6 +23,7 @@ __all__ = [
     "read_arrow",
     "read_cifti",
     "read_dat",
+    "read_gifti",
     "read_npy",
     "read_recording",
     "read_text",
@@ -91,11 +93,11 @@ def read_recording(path, **how):
     for suffix, reader in _READERS.items():
         if name.endswith(suffix):
             return reader(path, **how).recording
-    remedy = (
-        "An image needs a masker, as NiftiLabelsMasker, or `sklearn-brainlm prepare`."
-        if name.endswith((".nii", ".nii.gz", ".gii"))
-        else "Save the recording with numpy.save."
-    )
+    remedy = "Save the recording with numpy.save."
+    if name.endswith((".nii", ".nii.gz")):
+        remedy = "An image needs a masker, as NiftiLabelsMasker, or `sklearn-brainlm prepare`."
+    elif name.endswith(".gii"):
+        remedy = "Give both hemispheres and an atlas to read_gifti, or `sklearn-brainlm prepare`."
     raise InvalidRecordingError(
         f"{path} is of no kind that is read here: {', '.join(_READERS)}. {remedy}"
     )
