@@ -5,7 +5,7 @@ import warnings
 from os import PathLike
 
 from sklearn_brainlm._network import NetworkEstimator
-from sklearn_brainlm._validation import check_parcel_coords, check_t_r
+from sklearn_brainlm._validation import SAME_T_R, check_parcel_coords, check_t_r
 from sklearn_brainlm.coordinates import CoordinateStatistics
 from sklearn_brainlm.exceptions import (
     AtlasMismatchError,
@@ -18,7 +18,6 @@ from sklearn_brainlm.resampling import resample_recordings
 
 __all__ = ["AdoptingEstimator", "say_once"]
 
-_SAME_T_R = 1e-3  # repetition times that differ by less than this part are one
 _SAID = set()  # what is said once in a process
 
 
@@ -158,7 +157,7 @@ class AdoptingEstimator(NetworkEstimator):
         expected = getattr(vars(self).get("contract_"), "t_r", None)
         if expected is None or self.t_r is None:
             return False
-        return abs(check_t_r(self.t_r) / expected - 1) > _SAME_T_R
+        return abs(check_t_r(self.t_r) / expected - 1) > SAME_T_R
 
     def _refuse_resampling(self, what):
         """Raise if what is given back would not be at the repetition time of what was given."""

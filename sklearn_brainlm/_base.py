@@ -11,7 +11,13 @@ from sklearn.utils.validation import check_is_fitted
 from sklearn_brainlm._parcels import is_frame
 from sklearn_brainlm._reporting import ReportMixin
 from sklearn_brainlm._scales import warn_of_scale
-from sklearn_brainlm._validation import check_parcel_names, check_recordings, check_t_r, describe
+from sklearn_brainlm._validation import (
+    T_R_ROUNDING,
+    check_parcel_names,
+    check_recordings,
+    check_t_r,
+    describe,
+)
 from sklearn_brainlm.batches import WindowReader, nothing, place_windows
 from sklearn_brainlm.exceptions import InvalidRecordingError
 from sklearn_brainlm.grids import TokenGrid
@@ -19,8 +25,6 @@ from sklearn_brainlm.preprocessing import RecordingScaler
 from sklearn_brainlm.recordings import check_lengths
 
 __all__ = ["BaseRecordingEstimator", "draw_seed"]
-
-_T_R_TOLERANCE = 0.01  # headers round: 0.735 s is often 0.74 or 0.7350001
 
 
 class BaseRecordingEstimator(ReportMixin, BaseEstimator):
@@ -80,7 +84,7 @@ class BaseRecordingEstimator(ReportMixin, BaseEstimator):
         if expected is None or said is None:
             return
         said = np.asarray(said, dtype=float)
-        wrong = np.flatnonzero(np.abs(said / expected - 1) > _T_R_TOLERANCE)  # not where unknown
+        wrong = np.flatnonzero(np.abs(said / expected - 1) > T_R_ROUNDING)  # not where unknown
         if len(wrong):
             t_r = said[wrong[0]]
             raise InvalidRecordingError(

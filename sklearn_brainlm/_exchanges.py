@@ -9,7 +9,7 @@ from sklearn_brainlm.distributed import ProcessGroupError, meeting, n_processes,
 __all__ = [
     "agree_on",
     "check_same",
-    "gather_rows",
+    "gather_parts",
     "in_first",
     "join_numbers",
     "largest",
@@ -158,7 +158,7 @@ def in_first(act):
     return result
 
 
-def gather_rows(rows, n_most):
+def gather_parts(rows, n_most):
     """Bring rows of a table to the first process.
 
     Parameters

@@ -4,9 +4,9 @@ import dataclasses
 
 from sklearn_brainlm._values import enumerate_first
 
-__all__ = ["Diagnosis", "Finding"]
+__all__ = ["SHOWN_AT_MOST", "Diagnosis", "Finding"]
 
-_ALL = 6  # of more recordings than this, all are named as "all"
+SHOWN_AT_MOST = 6  # of more recordings than this, all are named as "all"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -116,7 +116,7 @@ class Diagnosis:
         """Name the recordings of a finding."""
         if not recordings:
             return "-"
-        if len(recordings) == self.n_recordings and len(recordings) > _ALL:
+        if len(recordings) == self.n_recordings and len(recordings) > SHOWN_AT_MOST:
             return f"all {len(recordings)} recordings"
         names = self.recording_ids or tuple(map(str, range(self.n_recordings)))
         named = enumerate_first([names[index] for index in recordings])

@@ -6,6 +6,7 @@ import numpy as np
 
 from sklearn_brainlm._findings import Finding
 from sklearn_brainlm._scales import find_scale
+from sklearn_brainlm._validation import SAME_T_R
 from sklearn_brainlm._values import are_too_many, enumerate_first
 from sklearn_brainlm._vitals import Vitals
 
@@ -20,7 +21,6 @@ __all__ = [
     "power_below",
 ]
 
-_SAME_T_R = 1e-3  # repetition times that differ by less than this part are one
 _PLAUSIBLE = (0.05, 15.0)  # seconds; what is acquired lies between, sparse sampling included
 _SAME = 0.999  # correlation of what are copies; others start alike up to 0.9
 _EDGE = 0.99  # part of the power below the frequency where recordings end
@@ -81,7 +81,7 @@ def find_t_r(t_rs, expected):
             findings.append(Finding("t_r", whose, True, *_implausible(t_r)))
             for index in whose:
                 plausible[index] = None
-        elif expected is not None and abs(t_r / expected - 1) > _SAME_T_R:
+        elif expected is not None and abs(t_r / expected - 1) > SAME_T_R:
             text = f"t_r is {t_r:g} s, the weights saw {expected:g} s: recordings will be resampled"
             if t_r > expected:
                 text += f", with nothing to see above {0.5 / t_r:.2g} Hz"

@@ -18,6 +18,8 @@ from sklearn_brainlm._values import as_float32, check_values, describe, enumerat
 from sklearn_brainlm.exceptions import InvalidRecordingError, InvalidRecordingTypeError
 
 __all__ = [
+    "SAME_T_R",
+    "T_R_ROUNDING",
     "as_float32",
     "check_parcel_coords",
     "check_parcel_names",
@@ -27,6 +29,9 @@ __all__ = [
     "enumerate_first",
     "row_blocks",
 ]
+
+T_R_ROUNDING = 0.01  # of headers: 0.735 s is often 0.74 or 0.7350001
+SAME_T_R = 1e-3  # repetition times that differ by less than this part need no resampling
 
 
 def check_recordings(

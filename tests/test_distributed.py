@@ -28,7 +28,7 @@ from sklearn_brainlm import BrainLMTransformer
 from sklearn_brainlm._exchanges import (
     agree_on,
     check_same,
-    gather_rows,
+    gather_parts,
     in_first,
     join_numbers,
     largest,
@@ -116,7 +116,7 @@ def test_one_process_tells_nobody_and_knows_all():
     assert join_numbers([5, 2, 5]) == [2, 5]
     check_same("number", 3)
     rows = np.ones((2, 3), dtype=np.float32)
-    assert gather_rows(rows, n_most=4)[0] is rows
+    assert gather_parts(rows, n_most=4)[0] is rows
     with process_group():
         assert not dist.is_initialized()
 

@@ -110,7 +110,7 @@ def _write(output, model, X, opened, batch):
     import pandas as pd
     from tqdm import tqdm
 
-    from sklearn_brainlm._exchanges import gather_rows
+    from sklearn_brainlm._exchanges import gather_parts
     from sklearn_brainlm.distributed import n_processes, process_rank
 
     columns = model.get_feature_names_out()
@@ -130,7 +130,7 @@ def _write(output, model, X, opened, batch):
                 rows = made[rank]
                 part = [X[index] for index in rows] if isinstance(X, list) else X[rows]
                 features = model.transform(part)
-            for rows, each in zip(made, gather_rows(features, batch) or [], strict=False):
+            for rows, each in zip(made, gather_parts(features, batch) or [], strict=False):
                 table = pd.DataFrame(each[: len(rows)], columns=columns)
                 write(pd.concat([names.iloc[rows].reset_index(drop=True), table], axis=1))
                 bar.update(len(rows))

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from sklearn_brainlm._checked_files import shown
+from sklearn_brainlm._validation import T_R_ROUNDING
 from sklearn_brainlm.exceptions import AtlasMismatchError, InvalidRecordingError
 from sklearn_brainlm.preparation.atlas_images import Atlas
 from sklearn_brainlm.preparation.bids_runs import read_sidecar_t_r
@@ -15,8 +16,6 @@ from sklearn_brainlm.readers.cifti import read_cifti
 from sklearn_brainlm.readers.gifti import average_vertices, find_signal, read_vertices
 
 __all__ = ["Extracted", "Extraction"]
-
-_T_R_TOLERANCE = 0.01  # headers round: 0.735 s is often 0.74 or 0.7350001
 
 
 @dataclass(frozen=True)
@@ -186,7 +185,7 @@ class Extraction:
         if not known:
             return None
         first = next(iter(known.values()))
-        if any(abs(t_r - first) > _T_R_TOLERANCE * first for t_r in known.values()):
+        if any(abs(t_r - first) > T_R_ROUNDING * first for t_r in known.values()):
             listed = ", ".join(f"{t_r:g} s by {who}" for who, t_r in known.items())
             raise InvalidRecordingError(
                 f"{image}: its repetition time is {listed}. They may differ by 1 %: correct the "

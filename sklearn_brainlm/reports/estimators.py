@@ -3,6 +3,7 @@
 from sklearn.exceptions import NotFittedError
 from sklearn.utils.validation import check_is_fitted
 
+from sklearn_brainlm._findings import SHOWN_AT_MOST
 from sklearn_brainlm._values import enumerate_first
 from sklearn_brainlm.doctor import doctor
 from sklearn_brainlm.exceptions import InvalidRecordingError, InvalidRecordingTypeError
@@ -18,8 +19,6 @@ __all__ = [
     "first_sentence",
     "is_fitted",
 ]
-
-_ALL = 6  # of more recordings than this, all are named as "all"
 
 
 def first_sentence(estimator):
@@ -297,6 +296,6 @@ def _shown_length(n_timepoints, t_r):
 
 def _shown_recordings(indices, ids):
     """Name the recordings of a finding."""
-    if len(indices) == len(ids) and len(ids) > _ALL:
+    if len(indices) == len(ids) and len(ids) > SHOWN_AT_MOST:
         return f"all {len(ids)}"
     return enumerate_first([ids[index] for index in indices]) if indices else "–"
