@@ -3,7 +3,7 @@ Recordings on the surface, and in CIFTI files
 =============================================
 
 Whoever works on the cortical surface needs nothing new. nilearn's surface maskers return the
-recordings that its image maskers return, and CIFTI files are read as they are.
+recordings that its image maskers return, and CIFTI and GIFTI files are read as they are.
 """
 
 # %%
@@ -119,6 +119,24 @@ found = list_recordings(folder, "*.dtseries.nii", labels_img=dlabel)
 store = build_store(folder / "store", **found, parcels={"label": one.parcel_names}, t_r=one.t_r)
 from_cifti = brainlm.set_params(t_r=one.t_r).fit_transform(store)
 print("Embeddings of CIFTI files:", from_cifti.shape)
+
+# %%
+# And in GIFTI
+# ------------
+# fMRIPrep writes a ``.func.gii`` for each hemisphere. :func:`sklearn_brainlm.prepare` makes a store
+# of its whole folder, with confounds removed; this reads one run. The atlas is a ``.label.gii`` or
+# an ``.annot`` of FreeSurfer for each hemisphere, and a parcel lies in one of them: a number that
+# both have is two parcels.
+
+from sklearn_brainlm.readers import read_gifti
+
+images[0].data.to_filename(folder / "bold.gii")
+labels_img.data.to_filename(folder / "parcels.gii")
+run, atlas = (
+    tuple(folder / f"{name}_hemi-{side}.gii" for side in "LR") for name in ("bold", "parcels")
+)
+from_gifti = read_gifti(run, labels_img=atlas)
+print(from_gifti.recording.shape, "first parcels:", from_gifti.parcel_names[:3])
 
 # %%
 # What to take away
