@@ -10,10 +10,11 @@ from dataclasses import dataclass
 import numpy as np
 from _protocol import Protocol
 
+from sklearn_brainlm.bursts import draw_bursts
+
 CENSORED = "censored timepoints"
 PARCELS = "missing parcels"
 PARTS = {CENSORED: (0.2, 0.4), PARCELS: (0.1,)}
-LONGEST_BURST = 10  # timepoints
 
 
 @dataclass(frozen=True)
@@ -38,26 +39,5 @@ class Holes(Protocol):
             return masks
         for mask, start in zip(masks, starts, strict=True):
             rng = np.random.default_rng((*key, 2, int(start)))
-            mask[censor(n_timepoints, part, rng)] = True
+            mask[draw_bursts(n_timepoints, part, rng)] = True
         return masks
-
-
-def censor(n_timepoints, part, rng):
-    """Mark timepoints that a motion scrubbing could leave out, (n_timepoints,).
-
-    Bursts have 1 to 10 timepoints, each length as probable; the last one is cut short, so that the
-    part is exact. They lie inside the window, at places that are drawn, with at least one timepoint
-    between two of them.
-    """
-    n_censored = max(1, round(part * n_timepoints))
-    lengths = rng.integers(1, LONGEST_BURST + 1, size=n_censored)
-    n_bursts = np.searchsorted(np.cumsum(lengths), n_censored) + 1
-    lengths = lengths[:n_bursts]
-    lengths[-1] -= lengths.sum() - n_censored
-    # A burst stands before one of the kept timepoints, or behind the last: never two at one place.
-    places = np.sort(rng.choice(n_timepoints - n_censored + 1, n_bursts, replace=False))
-    starts = places + np.cumsum(lengths) - lengths
-    censored = np.zeros(n_timepoints, dtype=bool)
-    for start, length in zip(starts, lengths, strict=True):
-        censored[start : start + length] = True
-    return censored

@@ -7,8 +7,8 @@ of a missing parcel, or of a censored timepoint, are measured where they know so
 from dataclasses import dataclass
 
 import numpy as np
-from _holes import CENSORED, PARCELS
-from _methods import ADAPTIVE, GAUSSIAN, Entry
+from _holes import CENSORED, PARCELS, PARTS
+from _methods import ADAPTIVE, GAUSSIAN, Entry, brainlm
 from _methods import METHODS as METHODS_OF_RECONSTRUCTION
 from scipy import linalg
 from scipy.interpolate import CubicSpline
@@ -144,4 +144,7 @@ METHODS = {
     SPACE_TIME: _of_reconstruction(SPACE_TIME),
     ADAPTIVE: _of_reconstruction(ADAPTIVE),
     "BrainLM": _of_reconstruction("BrainLM"),
+    "BrainLM (trained on bursts)": Row(
+        brainlm(masking="burst", mask_ratio=PARTS[CENSORED]), tasks=(CENSORED,)
+    ),
 }

@@ -208,7 +208,7 @@ def _gaussian(**flags):
     return Entry(build)
 
 
-def _brainlm(wrap=lambda model: model, **options):
+def brainlm(wrap=lambda model: model, **options):
     """Return the line of a BrainLMTransformer with these options beside its defaults."""
 
     def build(setting, seed):
@@ -241,10 +241,10 @@ METHODS = {
         lambda setting, seed: PersonOracle(setting.patch_length)
     ),
     # Untrained and with a prior, BrainLM is its prior: that is the row of the closed gate.
-    "BrainLM (random init)": _brainlm(prior=None, **UNTRAINED),
-    "BrainLM (paper's architecture)": _brainlm(**{**PRESETS["13M"], **PAPER_SIZE}),
+    "BrainLM (random init)": brainlm(prior=None, **UNTRAINED),
+    "BrainLM (paper's architecture)": brainlm(**{**PRESETS["13M"], **PAPER_SIZE}),
     # A window without the prior is ten times cheaper: as many epochs as cost the same here.
-    "BrainLM (no prior)": _brainlm(prior=None, max_epochs=150, **ONE_WINDOW_A_STEP),
-    "BrainLM (gate held at zero)": _brainlm(ClosedGate, prior="gaussian", **UNTRAINED),
-    "BrainLM": _brainlm(),
+    "BrainLM (no prior)": brainlm(prior=None, max_epochs=150, **ONE_WINDOW_A_STEP),
+    "BrainLM (gate held at zero)": brainlm(ClosedGate, prior="gaussian", **UNTRAINED),
+    "BrainLM": brainlm(),
 }

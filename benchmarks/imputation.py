@@ -17,7 +17,7 @@ from pathlib import Path
 
 from _cohorts import common_t_r, describe_sides, load_cohort, prepare, split
 from _comparison import compare
-from _holes import CENSORED, LONGEST_BURST, PARCELS, PARTS, Holes
+from _holes import CENSORED, PARCELS, PARTS, Holes
 from _imputation import METHODS, N_NEAREST, REFERENCES
 from _methods import Setting, budget, fit
 from _protocol import score
@@ -30,7 +30,7 @@ RATIO_NAME = "part missing"
 SHORT_NAMES = {CENSORED: "timepoints", PARCELS: "parcels"}
 WHAT = {
     CENSORED: (
-        f"bursts of 1 to {LONGEST_BURST} timepoints are missing from all parcels at once, at "
+        "bursts of 1 to 10 timepoints are missing from all parcels at once, at "
         "random, until the part of the timepoints is reached"
     ),
     PARCELS: "the part of the parcels is missing from the whole recording, drawn at random",
@@ -40,7 +40,8 @@ REMARKS = {
         "The plain Gaussian knows parcels of the same timepoint only, of which there are none: it "
         "fills in the mean. AR is the conditional mean of each parcel given the rest of it, before "
         "and behind, with the autocovariance that parcels have on average. BrainLM is trained on "
-        "masked patches, as for the table of masked reconstruction: it has not seen such holes."
+        "masked patches, as for the table of masked reconstruction: it has not seen such holes; "
+        "the row trained on bursts has, of other people."
     ),
     PARCELS: (
         "The plain Gaussian is the ridge regression on all other parcels. Methods that go by the "

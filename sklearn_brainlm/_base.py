@@ -18,11 +18,11 @@ from sklearn_brainlm._validation import (
     check_t_r,
     describe,
 )
-from sklearn_brainlm.batches import WindowReader, nothing, place_windows
 from sklearn_brainlm.exceptions import InvalidRecordingError
 from sklearn_brainlm.grids import TokenGrid
 from sklearn_brainlm.preprocessing import RecordingScaler
 from sklearn_brainlm.recordings import check_lengths
+from sklearn_brainlm.windows import WindowReader, nothing, place_windows
 
 __all__ = ["BaseRecordingEstimator", "draw_seed"]
 

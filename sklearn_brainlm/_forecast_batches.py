@@ -52,7 +52,7 @@ class ForecastBatches(DrawnBatches):
 
     Examples
     --------
-    >>> from sklearn_brainlm.batches import WindowReader
+    >>> from sklearn_brainlm.windows import WindowReader
     >>> from sklearn_brainlm.grids import TokenGrid
     >>> reader = WindowReader([np.ones((8, 2))], np.float32, TokenGrid(2, 4), 8, lambda *_: {})
     >>> inputs, _ = ForecastBatches(reader, lambda epoch: [np.array([[0, 0]])], horizon=3)[0]

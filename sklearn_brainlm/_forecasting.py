@@ -13,13 +13,13 @@ from sklearn_brainlm._net_state import NetStateMixin
 from sklearn_brainlm.baselines.forecasting import BaseForecaster
 from sklearn_brainlm.baselines.moments import autocovariance
 from sklearn_brainlm.baselines.wiener import WienerForecaster
-from sklearn_brainlm.batches import WindowReader, draw_windows, nothing
 from sklearn_brainlm.devices import forked_rng, resolve_device
 from sklearn_brainlm.modules import ForecastingNetwork
 from sklearn_brainlm.nets import ReconstructionNet
 from sklearn_brainlm.recordings import WindowSampler
 from sklearn_brainlm.splits import split_people
 from sklearn_brainlm.training import history_rows, loop_parameters
+from sklearn_brainlm.windows import WindowReader, draw_windows, nothing
 
 __all__ = ["FutureMaskingForecaster"]
 

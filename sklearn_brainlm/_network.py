@@ -6,13 +6,13 @@ from sklearn_brainlm._base import BaseRecordingEstimator
 from sklearn_brainlm._net_state import NetStateMixin
 from sklearn_brainlm._spectra import power_by_band
 from sklearn_brainlm._validation import check_parcel_coords, check_t_r
-from sklearn_brainlm.batches import WindowReader
 from sklearn_brainlm.contract import InputContract
 from sklearn_brainlm.devices import windows_at_a_time
 from sklearn_brainlm.grids import TokenGrid, order_along_y
 from sklearn_brainlm.modules import InformedAutoencoder, MaskedAutoencoder
 from sklearn_brainlm.nets import ReconstructionNet
 from sklearn_brainlm.training import loop_parameters
+from sklearn_brainlm.windows import WindowReader
 
 __all__ = ["NetworkEstimator"]
 

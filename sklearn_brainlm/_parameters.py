@@ -64,7 +64,7 @@ LOOP = {
 
 TRAINING = {
     "mask_ratio": [Interval(Real, 0, 1, closed="neither"), "array-like"],
-    "masking": [StrOptions({"random", "future", "block", "parcel"})],
+    "masking": [StrOptions({"random", "future", "block", "parcel", "burst"})],
     **LOOP,
     "warm_start": ["boolean"],
 }

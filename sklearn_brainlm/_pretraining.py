@@ -12,7 +12,8 @@ from sklearn_brainlm._prior import cross_fit
 from sklearn_brainlm._released import ReleasedEstimator
 from sklearn_brainlm._run_configuration import begin_run
 from sklearn_brainlm._training_state import resumed_seed
-from sklearn_brainlm.batches import WindowBatches, draw_windows
+from sklearn_brainlm.batches import WindowBatches
+from sklearn_brainlm.bursts import BURSTS
 from sklearn_brainlm.coordinates import fit_coordinate_statistics
 from sklearn_brainlm.devices import forked_rng, resolve_device
 from sklearn_brainlm.recordings import WindowSampler
@@ -20,6 +21,7 @@ from sklearn_brainlm.resident import ResidentReader, fits
 from sklearn_brainlm.scaling import scale_all
 from sklearn_brainlm.splits import split_people
 from sklearn_brainlm.training import history_rows
+from sklearn_brainlm.windows import draw_windows
 
 __all__ = ["MaskedAutoencoderEstimator"]
 
@@ -189,6 +191,11 @@ class MaskedAutoencoderEstimator(ReleasedEstimator):
 
     def _masked_batches(self, recordings, train, valid, fold_of, seed, going_on):
         """Return the batches to train on and those to validate on, or None."""
+        if self.masking == BURSTS and self._setting("prior") is None:
+            raise ValueError(
+                "masking='burst' hides a part of nearly every patch, and a network sees whole ones "
+                "only: keep a prior, which goes by the rest, or use masking='block'."
+            )
         lengths = np.array([len(recording) for recording in recordings])
         made = []
         for which in (train, valid):

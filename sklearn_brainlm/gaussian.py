@@ -44,8 +44,9 @@ class GaussianReconstructor(ReconstructionMixin, BaseRecordingEstimator):
         Timepoints of a patch, which ``reconstruct`` and ``score`` mask as a whole.
     mask_ratio : float or sequence of float, default=0.75
         Part of the patches that ``reconstruct`` and ``score`` mask.
-    masking : {"random", "future", "block", "parcel"}, default="random"
-        What they mask: patches, the last columns, consecutive columns, whole parcels.
+    masking : {"random", "future", "block", "parcel", "burst"}, default="random"
+        What they mask: patches, the last columns, consecutive columns, whole parcels, or bursts of
+        1 to 10 timepoints of all parcels.
     temporal : bool, default=True
         Whether all timepoints of a window are used for each, or only its own.
     adaptive : bool, default=True
@@ -132,7 +133,7 @@ class GaussianReconstructor(ReconstructionMixin, BaseRecordingEstimator):
         "window_length": [COUNT],
         "patch_length": [COUNT],
         "mask_ratio": [Interval(Real, 0, 1, closed="neither"), "array-like"],
-        "masking": [StrOptions({"random", "future", "block", "parcel"})],
+        "masking": [StrOptions({"random", "future", "block", "parcel", "burst"})],
         "temporal": ["boolean"],
         "adaptive": ["boolean"],
         "cross_spectra": ["boolean"],

@@ -153,6 +153,25 @@ class TokenGrid:
         touched[rows, self._column_of_timepoint(len(missing))[timepoints]] = True
         return touched.ravel()
 
+    def hide(self, censored, n_windows):
+        """Hide the tokens that censored timepoints touch, in all parcels.
+
+        Parameters
+        ----------
+        censored : bool array of shape (T,)
+            True for timepoints that are not to be seen.
+        n_windows : int
+            Windows of which they are hidden.
+
+        Returns
+        -------
+        ids_keep, ids_mask : int64 arrays of shape (n_windows, K), (n_windows, M)
+            Tokens to show, perhaps none, and tokens to predict.
+        """
+        touched = self.touched(np.broadcast_to(censored[:, None], (len(censored), self.n_parcels)))
+        ids_keep, ids_mask = np.flatnonzero(~touched), np.flatnonzero(touched)
+        return np.tile(ids_keep, (n_windows, 1)), np.tile(ids_mask, (n_windows, 1))
+
     def count_values(self, ids, observed):
         """Count the recorded values that tokens hold.
 

@@ -162,7 +162,7 @@ class LabelledBatches(DrawnBatches):
 
     Examples
     --------
-    >>> from sklearn_brainlm.batches import WindowReader
+    >>> from sklearn_brainlm.windows import WindowReader
     >>> from sklearn_brainlm.grids import TokenGrid
     >>> reader = WindowReader([np.ones((8, 2))], np.float32, TokenGrid(2, 4), 8, lambda *_: {})
     >>> draw = lambda epoch: [np.array([[0, 0]])]

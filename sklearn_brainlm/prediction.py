@@ -9,13 +9,13 @@ from sklearn.utils.validation import _check_sample_weight
 
 from sklearn_brainlm._base import BaseRecordingEstimator, draw_seed
 from sklearn_brainlm._net_state import NetStateMixin
-from sklearn_brainlm.batches import draw_windows
 from sklearn_brainlm.devices import forked_rng, resolve_device
 from sklearn_brainlm.labels import ClassLabels, LabelledBatches, TargetLabels
 from sklearn_brainlm.nets import PredictionNet
 from sklearn_brainlm.recordings import WindowSampler
 from sklearn_brainlm.splits import split_people
 from sklearn_brainlm.training import history_rows, loop_parameters
+from sklearn_brainlm.windows import draw_windows
 
 __all__ = ["ClassifyingMixin", "NetworkPredictor", "RegressingMixin"]
 

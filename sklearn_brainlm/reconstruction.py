@@ -8,6 +8,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from sklearn_brainlm._base import draw_seed
 from sklearn_brainlm._validation import as_float32
+from sklearn_brainlm.bursts import BURSTS, draw_bursts
 from sklearn_brainlm.exceptions import DataQualityWarning, InvalidRecordingError
 from sklearn_brainlm.imputation import check_missing, interpolate
 from sklearn_brainlm.masking import draw_mask, mask_ratios
@@ -217,28 +218,24 @@ class ReconstructionMixin:
         """Yield each window's recording, start, values, reconstruction and mask, all (T, P)."""
         reader = self._reader(recordings)
         for windows in self._place_windows(recordings, cover=cover, same_length=True):
-            tokens = self._draw_fixed_masks(recordings, windows, mask_ratio, seed)
             signals, observed = reader.read(windows)
             n_timepoints = observed[0].sum()
             true = signals[:, :, :n_timepoints].transpose(0, 2, 1)  # (B, T, P)
-            masked = reader.grid.spread(tokens[1], n_timepoints)
+            rngs = [np.random.default_rng((seed, *window)) for window in windows]
+            if self.masking == BURSTS:
+                censored = [draw_bursts(n_timepoints, mask_ratio, rng) for rng in rngs]
+                masked = np.repeat(np.stack(censored)[:, :, np.newaxis], true.shape[2], axis=2)
+                tokens = None
+            else:
+                tokens = self._draw_tokens(n_timepoints, mask_ratio, rngs)
+                masked = reader.grid.spread(tokens[1], n_timepoints)
             filled = self._fill(true, masked, tokens)
             yield from zip(*windows.T, true, filled, masked, strict=True)
 
-    def _draw_fixed_masks(self, recordings, windows, mask_ratio, seed):
+    def _draw_tokens(self, n_timepoints, mask_ratio, rngs):
         """Draw one mask a window that does not depend on the other windows of the batch."""
-        masks, grid = [], self._grid
-        for recording, start in windows:
-            n_timepoints = min(len(recordings[recording]), self._setting("window_length"))
-            masks.append(
-                draw_mask(
-                    self.masking,
-                    grid.n_rows,
-                    grid.n_columns(n_timepoints),
-                    mask_ratio,
-                    n_windows=1,
-                    rng=np.random.default_rng((seed, recording, start)),
-                )
-            )
+        grid = self._grid
+        size = grid.n_rows, grid.n_columns(n_timepoints)
+        masks = [draw_mask(self.masking, *size, mask_ratio, n_windows=1, rng=rng) for rng in rngs]
         ids_keep, ids_mask = zip(*masks, strict=True)
         return np.concatenate(ids_keep), np.concatenate(ids_mask)

@@ -4,9 +4,9 @@ import numpy as np
 import torch
 
 from sklearn_brainlm._validation import describe
-from sklearn_brainlm.batches import WindowReader
 from sklearn_brainlm.exceptions import InvalidRecordingError
 from sklearn_brainlm.recordings import n_columns
+from sklearn_brainlm.windows import WindowReader
 
 __all__ = ["ResidentReader", "fits"]
 

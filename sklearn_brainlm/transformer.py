@@ -86,8 +86,10 @@ class BrainLMTransformer(
         the parcels of another atlas by their coordinates; or nothing.
     mask_ratio : float or sequence of float, default=(0.2, 0.75, 0.9)
         Part of the tokens to mask. Of several, one is drawn for each batch.
-    masking : {"random", "future", "block", "parcel"}, default="random"
-        What is masked: tokens, the last columns, consecutive columns, whole rows.
+    masking : {"random", "future", "block", "parcel", "burst"}, default="random"
+        What is masked: tokens, the last columns, consecutive columns, whole rows; or bursts of 1 to
+        10 timepoints, as scrubbing leaves them out, of which `mask_ratio` is the part. These
+        want a `prior`: only it can go by what is left of a patch.
     max_epochs, windows_per_recording, batch_size : int, default=15, 1, 4
         Epochs of ``fit`` and of each ``partial_fit`` (0 uses `weights` as they are), windows drawn
         from each recording in an epoch, and windows of an optimizer step.

@@ -6,10 +6,11 @@ Not here: drawing windows (test_recordings.py) and masks (test_masking.py), grid
 import numpy as np
 import pytest
 
-from sklearn_brainlm.batches import WindowBatches, WindowReader, place_windows
+from sklearn_brainlm.batches import WindowBatches
 from sklearn_brainlm.exceptions import InvalidRecordingError
 from sklearn_brainlm.grids import TokenGrid
 from sklearn_brainlm.pooling import TokenPool, n_pooled
+from sklearn_brainlm.windows import WindowReader, place_windows
 
 
 def no_extras(*_):

@@ -45,25 +45,6 @@ def smooth(n_windows=2, n_timepoints=30, n_parcels=3):
 # --- what is missing ---
 
 
-@pytest.mark.parametrize("part", [0.01, 0.2, 0.4])
-def test_bursts_have_one_to_ten_timepoints_and_stand_apart(part):
-    lengths = []
-    for seed in range(50):
-        censored = _holes.censor(200, part, np.random.default_rng(seed))
-        assert censored.sum() == round(200 * part)
-        lengths += [len(list(run)) for gone, run in itertools.groupby(censored) if gone]
-    wanted = set(range(1, 11)) if part > 0.1 else {1, 2}
-    assert set(lengths) == wanted
-
-
-def test_inside_a_window_all_places_are_as_probable():
-    """At its ends, bursts that would reach beyond are not drawn."""
-    rng = np.random.default_rng(0)
-    counts = sum(_holes.censor(60, 0.3, rng) for _ in range(2000)) / 2000
-    assert abs(counts[10:-10] - 0.32).max() < 0.06
-    assert (counts > 0.05).all()
-
-
 def test_timepoints_are_censored_in_all_parcels_and_parcels_for_good():
     starts, shape = [0, 40, 80], (40, 10)
     censored, again = (

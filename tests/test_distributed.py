@@ -36,7 +36,7 @@ from sklearn_brainlm._exchanges import (
     sum_weighted,
 )
 from sklearn_brainlm._shares import SharedBatches, describe_steps, share_of
-from sklearn_brainlm.batches import WindowBatches, WindowReader
+from sklearn_brainlm.batches import WindowBatches
 from sklearn_brainlm.cli import main
 from sklearn_brainlm.distributed import (
     ProcessGroupError,
@@ -46,6 +46,7 @@ from sklearn_brainlm.distributed import (
     process_rank,
 )
 from sklearn_brainlm.grids import TokenGrid
+from sklearn_brainlm.windows import WindowReader
 
 HERE = Path(__file__).parent
 

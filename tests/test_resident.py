@@ -5,9 +5,9 @@ import pytest
 import torch
 
 from sklearn_brainlm import BrainLMTransformer, InvalidRecordingError, RecordingScaler
-from sklearn_brainlm.batches import WindowReader, nothing
 from sklearn_brainlm.grids import TokenGrid
 from sklearn_brainlm.resident import ResidentReader, fits
+from sklearn_brainlm.windows import WindowReader, nothing
 
 ROUNDING = 2.0**-11  # of float16
 

@@ -24,7 +24,7 @@ class ContextBatches(DrawnBatches):
 
     Examples
     --------
-    >>> from sklearn_brainlm.batches import WindowReader
+    >>> from sklearn_brainlm.windows import WindowReader
     >>> from sklearn_brainlm.grids import TokenGrid
     >>> reader = WindowReader([np.ones((8, 2))], np.float32, TokenGrid(2, 1), 8, lambda *_: {})
     >>> inputs, targets = ContextBatches(reader, lambda epoch: [np.array([[0, 0]])], 3)[0]

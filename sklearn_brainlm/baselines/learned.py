@@ -15,13 +15,13 @@ from sklearn_brainlm._parameters import ARCHITECTURE, COUNT, INPUT, LOOP, RUNNIN
 from sklearn_brainlm.baselines.forecast_loop import ContextBatches, ForecastNet
 from sklearn_brainlm.baselines.forecasting import BaseForecaster
 from sklearn_brainlm.baselines.moments import principal_modes
-from sklearn_brainlm.batches import WindowReader, draw_windows, nothing
 from sklearn_brainlm.devices import forked_rng, resolve_device, windows_at_a_time
 from sklearn_brainlm.grids import TokenGrid
 from sklearn_brainlm.prediction import NetworkPredictor
 from sklearn_brainlm.recordings import WindowSampler
 from sklearn_brainlm.splits import split_people
 from sklearn_brainlm.training import history_rows, loop_parameters
+from sklearn_brainlm.windows import WindowReader, draw_windows, nothing
 
 __all__ = ["NetworkForecaster", "WindowPredictor"]
 

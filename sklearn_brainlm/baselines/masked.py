@@ -12,11 +12,12 @@ from sklearn_brainlm._memory import infer_in_parts
 from sklearn_brainlm._net_state import NetStateMixin
 from sklearn_brainlm._parameters import COUNT, INPUT, LOOP, RUNNING, TRAINING
 from sklearn_brainlm.baselines.forecasting import BaseForecaster
-from sklearn_brainlm.batches import WindowBatches, draw_windows, nothing
+from sklearn_brainlm.batches import WindowBatches
 from sklearn_brainlm.devices import forked_rng, resolve_device, windows_at_a_time
 from sklearn_brainlm.recordings import WindowSampler
 from sklearn_brainlm.splits import split_people
 from sklearn_brainlm.training import WindowNet, history_rows, loop_parameters
+from sklearn_brainlm.windows import draw_windows, nothing
 
 __all__ = ["MaskedNet", "MaskedParcelEmbedder"]
 

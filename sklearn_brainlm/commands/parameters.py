@@ -134,7 +134,8 @@ PARAMETERS = (
     ),
     Parameter("mask_ratio", "floats", (0.2, 0.75, 0.9), "part of the tokens to mask"),
     Parameter(
-        "masking", "word", "random", "what is masked", ("random", "future", "block", "parcel")
+        "masking", "word", "random", "what is masked",
+        ("random", "future", "block", "parcel", "burst"),
     ),
     Parameter("max_epochs", "int", 15, "epochs"),
     Parameter("windows_per_recording", "int", 1, "windows of a recording in an epoch"),

@@ -21,10 +21,10 @@ from training_run import make_model, make_recordings, outcome
 
 from faults.conftest import listing
 from sklearn_brainlm import _stalls
-from sklearn_brainlm.batches import WindowReader
 from sklearn_brainlm.evaluation import compare
 from sklearn_brainlm.exceptions import DataQualityWarning
 from sklearn_brainlm.store_building import build_store
+from sklearn_brainlm.windows import WindowReader
 
 GROUPS = "each recording is a subject"
 
@@ -42,7 +42,7 @@ import os, sys
 from pathlib import Path
 from torch.utils.data import get_worker_info
 from training_run import make_model, make_recordings, outcome
-from sklearn_brainlm.batches import WindowReader
+from sklearn_brainlm.windows import WindowReader
 
 read, mark = WindowReader.read, Path(sys.argv[1])
 workers = {"iterator_train__num_workers": 1, "iterator_train__multiprocessing_context": "fork"}
