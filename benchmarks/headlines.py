@@ -63,7 +63,8 @@ def _reconstruction(cohort):
 def _imputation(cohort):
     what = "fill in a fifth of the timepoints, in bursts, R2"
     file = f"imputation_timepoints_{cohort}"
-    return Headline(what, file, cohort, "censored timepoints", "mask_ratio=0.2", "r2")
+    ours = "BrainLM (trained on bursts)"
+    return Headline(what, file, cohort, "censored timepoints", "mask_ratio=0.2", "r2", ours)
 
 
 def _forecasting(cohort):

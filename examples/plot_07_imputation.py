@@ -34,21 +34,21 @@ print(f"{np.mean([marks.mean() for marks in missing]):.0%} of the timepoints are
 # %%
 # Three ways to fill them
 # -----------------------
-# What is missing may hold anything, such as NaN. Observed values come back untouched. A network
-# sees whole patches, so its patches are as short as the holes.
+# What is missing may hold anything, such as NaN. Observed values come back untouched. BrainLM learns
+# from holes like these, ``masking="burst"``: its closed form goes by what is left of a patch.
 
 from sklearn_brainlm import BrainLMTransformer, GaussianReconstructor
 from sklearn_brainlm.imputation import interpolate
 
-windows = {"window_length": 80, "patch_length": 5}
+windows = {"window_length": 80, "patch_length": 10}
 gaussian = GaussianReconstructor(**windows).fit(train)
 brainlm = BrainLMTransformer(
     **windows,
     parcel_coords=cohort.parcel_coords,
     t_r=cohort.t_r,
-    masking="block",
-    mask_ratio=0.1,
-    max_epochs=3,
+    masking="burst",
+    mask_ratio=0.2,
+    max_epochs=5,
     random_state=0,
 ).fit(train)
 
