@@ -35,7 +35,7 @@ print(f"{np.mean([marks.mean() for marks in missing]):.0%} of the timepoints are
 # Three ways to fill them
 # -----------------------
 # What is missing may hold anything, such as NaN. Observed values come back untouched. BrainLM
-# learns from holes like these, ``masking="burst"``: its closed form goes by what is left of a patch.
+# learns from holes like these, ``masking="burst"``: its closed form goes by the rest of a patch.
 
 from sklearn_brainlm import BrainLMTransformer, GaussianReconstructor
 from sklearn_brainlm.imputation import interpolate

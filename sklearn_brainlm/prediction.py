@@ -81,6 +81,8 @@ class NetworkPredictor(NetStateMixin, BaseRecordingEstimator):
         groups = np.arange(len(recordings)) if groups is None else column_or_1d(groups)
         check_consistent_length(recordings, groups)
         weight = _check_sample_weight(sample_weight, np.empty((len(recordings), 1)))
+        if not weight.any():  # scikit-learn 1.9 says it itself
+            raise ValueError("Sample weights must contain at least one non-zero number.")
         seed = self._draw_seed()
         train, valid = split_people(groups, self.validation_fraction, seed, self.patience)
         labels = self._encode(y, train[weight[train] > 0])

@@ -228,7 +228,9 @@ class _Kept:
             dict(zip(_KEY, key, strict=True)) | dict(zip(_SUMS, sums, strict=True)),
             columns=[*_KEY, *_SUMS],
         )
-        self.table = new if self.table.empty else pd.concat([self.table, new], ignore_index=True)
+        # Not by concat, which makes something else of columns without a number in pandas 2.
+        rows = [*self.table.to_dict("records"), *new.to_dict("records")]
+        self.table = pd.DataFrame(rows, columns=[*_KEY, *_SUMS])
         if self.path is not None:
             with replaced(self.path) as file:
                 self.table.to_csv(file, index=False)

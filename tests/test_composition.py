@@ -55,6 +55,7 @@ def count_trainings(monkeypatch):
     return trained
 
 
+@pytest.mark.filterwarnings("ignore:From release 0.14.0:DeprecationWarning")  # nilearn 0.13's own
 def test_a_cached_pipeline_trains_once_and_routes_metadata(images, tmp_path, monkeypatch):
     painted, labels_img = images
     rng = np.random.default_rng(0)

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import recording_checks
+import sklearn
 from nilearn.connectome import ConnectivityMeasure
 from scipy.optimize import nnls
 from sklearn.base import clone
@@ -17,6 +18,7 @@ from sklearn.compose import TransformedTargetRegressor
 from sklearn.linear_model import LinearRegression
 from sklearn.metrics import r2_score
 from sklearn.model_selection import GroupKFold, cross_val_score, cross_validate
+from sklearn.utils.fixes import parse_version
 
 from sklearn_brainlm import DataQualityWarning, InvalidRecordingError
 from sklearn_brainlm.baselines.connectivity import ConnectivityFeatures
@@ -105,7 +107,8 @@ def test_recordings(measure, check, monkeypatch):
     check(type(measure).__name__, measure)
 
 
-def test_correlation_is_that_of_nilearn(people):
+@pytest.mark.filterwarnings("ignore:The default strategy for standardize:FutureWarning")
+def test_correlation_is_that_of_nilearn(people):  # nilearn 0.13 warns of its own default
     X, _, _ = people
     expected = ConnectivityMeasure(
         kind="correlation", vectorize=True, discard_diagonal=True
@@ -245,6 +248,8 @@ def test_regressors(people, name):
 
 @pytest.mark.parametrize("name", CLASSIFIERS)
 def test_classifiers(people, name):
+    if name == "network" and parse_version(sklearn.__version__) < parse_version("1.9"):
+        pytest.skip("scikit-learn 1.8 cannot stop a network early on labels that are words")
     X, age, _ = people
     labels = np.where(age > 50, "old", "young").astype(object)
     model = clone(CLASSIFIERS[name]).fit(X[:24], labels[:24])

@@ -59,7 +59,7 @@ def make_connectome(
     estimator : {"ridge", "kernel_ridge", "svm", "mlp", "logistic"}, default="ridge"
         "ridge" chooses its penalty by leaving out one recording, "kernel_ridge" by folds, of
         groups where ``fit(X, y, predict__groups=groups)`` names them. "logistic" is for classes
-        only.
+        only. With labels that are words, "mlp" needs scikit-learn 1.9.
     kind : {"correlation", "partial correlation", "tangent", "covariance", "precision"}, \
             default="correlation"
         See :class:`ConnectivityFeatures`. Covariances of "tangent" hold a fifth of the identity,
