@@ -72,6 +72,7 @@ class WindowBatches(DrawnBatches):
     Examples
     --------
     >>> from sklearn_brainlm.grids import TokenGrid
+    >>> from sklearn_brainlm.windows import WindowReader
     >>> reader = WindowReader([np.ones((8, 2))], np.float32, TokenGrid(2, 4), 8, lambda *_: {})
     >>> draw = {"masking": "random", "mask_ratio": 0.5, "decoded_fraction": 1.0, "seed": 0}
     >>> inputs, targets = WindowBatches(reader, lambda epoch: [np.array([[0, 0]])], **draw)[0]
