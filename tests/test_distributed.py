@@ -11,13 +11,13 @@ import sys
 from functools import partial
 from pathlib import Path
 
-import joblib
 import numpy as np
 import pandas as pd
 import pytest
 import torch
 import torch.distributed as dist
 from command_line import TINY_OPTIONS, read_json, write_folder
+from dask_cluster import two_workers
 from distributed_run import N_RECORDINGS, PATIENT, fit, outcome
 from sklearn.linear_model import Ridge
 from sklearn.model_selection import GridSearchCV
@@ -314,18 +314,11 @@ def test_pretrain_and_embed_with_two_processes(tmp_path):
 
 @pytest.mark.slow
 def test_grid_search_runs_on_a_cluster():
-    distributed = pytest.importorskip("distributed", reason="dask.distributed is not installed")
     recordings, y = make_recordings(12), np.arange(12.0)
     model = make_pipeline(BrainLMTransformer(**{**SMALL, "max_epochs": 2}), Ridge())
     grid = {"brainlmtransformer__patch_length": [4, 5], "ridge__alpha": [1.0, 10.0]}
     search = GridSearchCV(model, grid, cv=3, refit=False)
     here = search.fit(recordings, y).cv_results_["mean_test_score"]
-    with (
-        distributed.LocalCluster(
-            n_workers=2, threads_per_worker=1, dashboard_address=None
-        ) as cluster,
-        distributed.Client(cluster),
-        joblib.parallel_config(backend="dask"),
-    ):
+    with two_workers():
         there = search.set_params(n_jobs=-1).fit(recordings, y).cv_results_["mean_test_score"]
     np.testing.assert_allclose(there, here)

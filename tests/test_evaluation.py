@@ -8,6 +8,7 @@ import joblib
 import numpy as np
 import pandas as pd
 import pytest
+from dask_cluster import two_workers
 from scipy import stats
 from sklearn.dummy import DummyClassifier, DummyRegressor
 from sklearn.linear_model import Ridge
@@ -286,18 +287,11 @@ def test_text_of_a_comparison(age_table, cohort, capsys):
 
 @pytest.mark.slow
 def test_dask_does_not_change_scores(cohort):
-    distributed = pytest.importorskip("distributed", reason="dask.distributed is not installed")
     X, age, _ = cohort
     model = {"Ridge": connectivity(Ridge()), "Connectivity + search": connectivity(
         GridSearchCV(Ridge(), {"alpha": [1, 10]}, cv=2))}  # fmt: skip
     folds = list(GroupKFold(4).split(X, age, SITE))
     here = compare(model, X, age, groups=SITE, cv=folds, **QUICK)
-    with (
-        distributed.LocalCluster(
-            n_workers=2, threads_per_worker=1, dashboard_address=None
-        ) as cluster,
-        distributed.Client(cluster),
-        joblib.parallel_config(backend="dask"),
-    ):
+    with two_workers():
         there = compare(model, X, age, groups=SITE, cv=folds, **QUICK)
     pd.testing.assert_frame_equal(*(t.drop(columns="cpu_seconds") for t in (here, there)))

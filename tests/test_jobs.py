@@ -12,7 +12,8 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from joblib import Parallel, parallel_config
+from dask_cluster import two_workers
+from joblib import Parallel
 from training_run import make_recordings
 
 from sklearn_brainlm import _jobs
@@ -108,19 +109,9 @@ def end_process(parent, mark, recording):
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")  # what dask says of workers that go
 def test_a_store_is_built_on_a_cluster_whose_workers_die(tmp_path):
-    distributed = pytest.importorskip("distributed", reason="dask.distributed is not installed")
-    import dask
-
     recordings = make_recordings(6)
     alone = build_store(tmp_path / "alone", recordings)
-    settings = {"distributed.scheduler.allowed-failures": 1}
-    here = {"n_workers": 2, "threads_per_worker": 1, "dashboard_address": None}
-    with (
-        dask.config.set(settings),
-        distributed.LocalCluster(**here) as workers,
-        distributed.Client(workers) as client,
-        parallel_config(backend="dask"),
-    ):
+    with two_workers(allowed_failures=1) as client:
         once = partial(end_process, os.getpid(), str(tmp_path / "died"))
         store = build_store(
             tmp_path / "once", [partial(once, recording) for recording in recordings], n_jobs=2

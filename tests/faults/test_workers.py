@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from joblib import parallel_config
+from dask_cluster import two_workers
 from joblib.externals.loky import get_reusable_executor
 from joblib.externals.loky.process_executor import TerminatedWorkerError
 from sklearn.base import BaseEstimator, RegressorMixin
@@ -151,21 +151,9 @@ def test_fault_099_worker_of_a_comparison(workers, observe):
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")  # what dask says of workers that go
 def test_fault_100_dask_worker(tmp_path, observe):
-    distributed = pytest.importorskip(
-        "distributed", reason="cannot run here: dask.distributed is not installed"
-    )
-    import dask
-
     X, y = make_recordings(8), np.arange(8.0)
     alone = compare({"Model": Suicidal(parent=os.getpid())}, X, y, groups=GROUPS, cv=2)
-    settings = {"distributed.scheduler.allowed-failures": 1}
-    here = {"n_workers": 2, "threads_per_worker": 1, "dashboard_address": None}
-    with (
-        dask.config.set(settings),
-        distributed.LocalCluster(**here) as cluster,
-        distributed.Client(cluster) as client,
-        parallel_config(backend="dask"),
-    ):
+    with two_workers(allowed_failures=1) as client:
         model = {"Model": Suicidal(str(tmp_path / "died"), parent=os.getpid())}
         there = compare(model, X, y, groups=GROUPS, cv=2, n_jobs=2)
         assert there["value"].equals(alone["value"])
