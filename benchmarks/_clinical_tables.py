@@ -11,11 +11,11 @@ from _kept import Kept
 from _tables import cost_rows, tidy
 from sklearn.utils import Bunch
 
-from sklearn_brainlm._comparison_rows import choose_simple
-from sklearn_brainlm._comparison_table import tabulate
-from sklearn_brainlm._folds import make_folds
-from sklearn_brainlm._inference import significance_stars
-from sklearn_brainlm._out_of_fold import choose_metrics, gather_predictions
+from sklearn_brainlm.comparison.folds import make_folds
+from sklearn_brainlm.comparison.inference import significance_stars
+from sklearn_brainlm.comparison.out_of_fold import choose_metrics, gather_predictions
+from sklearn_brainlm.comparison.rows import choose_simple
+from sklearn_brainlm.comparison.table import tabulate
 from sklearn_brainlm.targets import TargetScaler
 
 KEY = {"target": str, "method": str, "seed": str, "budget": str, "fold": int}

@@ -7,7 +7,7 @@ from _report import markdown_table
 from _tables import number, with_interval
 from matplotlib.figure import Figure
 
-from sklearn_brainlm._inference import (
+from sklearn_brainlm.comparison.inference import (
     correct_p_values,
     corrected_t_test,
     interval,

@@ -11,7 +11,7 @@ from _cohorts import load_cohort, split
 from sklearn.model_selection import GroupKFold
 
 from sklearn_brainlm import BrainLMTransformer
-from sklearn_brainlm._out_of_fold import check_y
+from sklearn_brainlm.comparison.out_of_fold import check_y
 from sklearn_brainlm.datasets import load_recordings_folder
 from sklearn_brainlm.exceptions import DataQualityWarning
 

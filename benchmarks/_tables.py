@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 from _comparison import TIDY_COLUMNS
 
-from sklearn_brainlm._prediction_scores import ERRORS
+from sklearn_brainlm.comparison.scores import ERRORS
 
 
 def tidy(table, about, *, seed="", pair=False):

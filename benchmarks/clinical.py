@@ -27,9 +27,9 @@ from _people import People
 from _pretrained import Pretraining
 from sklearn.dummy import DummyRegressor
 
-from sklearn_brainlm._comparison_rows import gather_rows
-from sklearn_brainlm._fold_runs import run_predictions, run_rows
-from sklearn_brainlm._folds import make_folds, warn_of_pretraining
+from sklearn_brainlm.comparison.fold_runs import run_predictions, run_rows
+from sklearn_brainlm.comparison.folds import make_folds, warn_of_pretraining
+from sklearn_brainlm.comparison.rows import gather_rows
 
 BENCHMARK = "clinical"
 

@@ -21,10 +21,10 @@ import torch
 from _costs import COLUMNS
 from _plain import embed_brainlm, embed_vitmae
 
-from sklearn_brainlm._official import build_module
-from sklearn_brainlm._official_configs import check_config
-from sklearn_brainlm._official_keys import tensors
 from sklearn_brainlm.modules import image_code, time_code
+from sklearn_brainlm.official.configs import check_config
+from sklearn_brainlm.official.keys import tensors
+from sklearn_brainlm.official.networks import build_module
 
 SEED, N_PARCELS, N_TIMEPOINTS = 0, 424, 200
 BATCH_SIZES = (1, 4)

@@ -28,10 +28,10 @@ from _pretrained import Pretraining
 from _tables import cost_rows, tidy
 from sklearn.utils import Bunch
 
-from sklearn_brainlm._comparison_rows import choose_simple
-from sklearn_brainlm._fold_runs import run_forecasts, run_rows
-from sklearn_brainlm._folds import make_folds, warn_of_pretraining
-from sklearn_brainlm._forecast_table import check_same_windows, tabulate_forecasts
+from sklearn_brainlm.comparison.fold_runs import run_forecasts, run_rows
+from sklearn_brainlm.comparison.folds import make_folds, warn_of_pretraining
+from sklearn_brainlm.comparison.horizons import check_same_windows, tabulate_forecasts
+from sklearn_brainlm.comparison.rows import choose_simple
 
 BENCHMARK = "forecasting"
 SUMS = ("n_values", "true", "predicted", "true_true", "predicted_predicted", "true_predicted")

@@ -26,9 +26,9 @@ import numpy as np
 from _costs import COLUMNS
 from _report import markdown_table
 
-from sklearn_brainlm._quantiles import stream_quantiles
-from sklearn_brainlm.histograms import QUARTILES, ParcelHistograms
 from sklearn_brainlm.preprocessing import RecordingScaler
+from sklearn_brainlm.quantiles.histograms import QUARTILES, ParcelHistograms
+from sklearn_brainlm.quantiles.passes import stream_quantiles
 
 SEED, N_PARCELS, N_TIMEPOINTS = 0, 424, 490
 COLUMN_VALUES = 2**23

@@ -51,7 +51,7 @@ _LAZY_NAMES = {
     "GaussianReconstructor": "gaussian",
     "InputContract": "contract",
     "NetworkProbe": "probing",
-    "ParcelHistograms": "histograms",
+    "ParcelHistograms": "quantiles.histograms",
     "RecordingScaler": "preprocessing",
     "RecordingStore": "store",
     "TargetScaler": "targets",

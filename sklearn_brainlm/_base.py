@@ -10,7 +10,6 @@ from sklearn.utils.validation import check_is_fitted
 
 from sklearn_brainlm._parcels import is_frame
 from sklearn_brainlm._reporting import ReportMixin
-from sklearn_brainlm._scales import warn_of_scale
 from sklearn_brainlm._validation import (
     T_R_ROUNDING,
     check_parcel_names,
@@ -18,6 +17,7 @@ from sklearn_brainlm._validation import (
     check_t_r,
     describe,
 )
+from sklearn_brainlm.diagnosis.scales import warn_of_scale
 from sklearn_brainlm.exceptions import InvalidRecordingError
 from sklearn_brainlm.grids import TokenGrid
 from sklearn_brainlm.preprocessing import RecordingScaler

@@ -2,18 +2,17 @@
 
 import torch
 
-from sklearn_brainlm import _official
 from sklearn_brainlm.contract import InputContract
 from sklearn_brainlm.exceptions import BrainLMError, CheckpointError
 from sklearn_brainlm.modules import InformedAutoencoder, MaskedAutoencoder
+from sklearn_brainlm.official.networks import make_network
 from sklearn_brainlm.weight_folders import DOES_NOT_FIT
 
 __all__ = ["build_own"]
 
 # Classes that a file may name: a name never becomes an import.
 _NETWORKS = {
-    network.__name__: network
-    for network in (InformedAutoencoder, MaskedAutoencoder, _official.make_network)
+    network.__name__: network for network in (InformedAutoencoder, MaskedAutoencoder, make_network)
 }
 
 

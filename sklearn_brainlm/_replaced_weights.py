@@ -9,8 +9,8 @@ import os
 import time
 from contextlib import ExitStack, contextmanager, suppress
 
-from sklearn_brainlm._durable_files import fsync_folder
 from sklearn_brainlm.exceptions import BrainLMError, CheckpointError
+from sklearn_brainlm.files.durable import fsync_folder
 from sklearn_brainlm.storage.lock import StoreLock, StoreLockedError
 
 __all__ = ["current", "read_steadily", "replaced_weights"]

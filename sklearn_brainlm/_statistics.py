@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from sklearn_brainlm._quantiles import stream_quantiles
 from sklearn_brainlm._values import row_blocks
+from sklearn_brainlm.quantiles.passes import stream_quantiles
 
 __all__ = ["RESOLUTION", "mean_and_sd", "median_and_iqr", "quotient_and_one", "zero_and_one"]
 

@@ -13,8 +13,9 @@ from pathlib import Path
 
 from skorch.callbacks import Callback
 
-from sklearn_brainlm._changes import list_changes
-from sklearn_brainlm._checkpoint_files import (
+from sklearn_brainlm._exchanges import check_same, in_first
+from sklearn_brainlm.checkpointing.changes import list_changes
+from sklearn_brainlm.checkpointing.files import (
     list_checkpoints,
     name_checkpoint,
     read_last,
@@ -22,9 +23,8 @@ from sklearn_brainlm._checkpoint_files import (
     remove_leftovers,
     write_checkpoint,
 )
-from sklearn_brainlm._checkpoint_room import check_space, describe_room
-from sklearn_brainlm._exchanges import check_same, in_first
-from sklearn_brainlm._training_state import (
+from sklearn_brainlm.checkpointing.room import check_space, describe_room
+from sklearn_brainlm.checkpointing.state import (
     collect_state,
     estimate_bytes,
     join_state,

@@ -2,7 +2,7 @@
 
 from sklearn.utils._param_validation import StrOptions
 
-from sklearn_brainlm._finetuning import FinetuningPredictor
+from sklearn_brainlm.finetuning.predictor import FinetuningPredictor
 from sklearn_brainlm.prediction import ClassifyingMixin
 
 __all__ = ["BrainLMClassifier"]

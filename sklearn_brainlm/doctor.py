@@ -4,11 +4,14 @@ import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
 from sklearn_brainlm._callable_modules import make_callable
-from sklearn_brainlm._findings import Diagnosis, Finding
-from sklearn_brainlm._parcel_order import find_parcel_order
 from sklearn_brainlm._parcels import is_frame
-from sklearn_brainlm._same_parcels import find_parcel_names, move_contract
-from sklearn_brainlm._symptoms import (
+from sklearn_brainlm._validation import check_parcel_coords, check_recordings
+from sklearn_brainlm._values import count_broken, find_truncation
+from sklearn_brainlm.contract import InputContract
+from sklearn_brainlm.diagnosis.findings import Diagnosis, Finding
+from sklearn_brainlm.diagnosis.parcel_order import find_parcel_order
+from sklearn_brainlm.diagnosis.same_parcels import find_parcel_names, move_contract
+from sklearn_brainlm.diagnosis.symptoms import (
     Case,
     find_dead_parcels,
     find_duplicates,
@@ -18,10 +21,7 @@ from sklearn_brainlm._symptoms import (
     find_t_r,
     power_below,
 )
-from sklearn_brainlm._validation import check_parcel_coords, check_recordings
-from sklearn_brainlm._values import count_broken, find_truncation
-from sklearn_brainlm._vitals import looks_transposed, take_vitals
-from sklearn_brainlm.contract import InputContract
+from sklearn_brainlm.diagnosis.vitals import looks_transposed, take_vitals
 from sklearn_brainlm.exceptions import InvalidRecordingError
 
 __all__ = ["Diagnosis", "Finding", "doctor"]

@@ -4,24 +4,24 @@ import numpy as np
 from sklearn.model_selection import StratifiedGroupKFold
 
 from sklearn_brainlm._base import draw_seed
-from sklearn_brainlm._comparison_rows import (
+from sklearn_brainlm.comparison.fold_runs import run_forecasts, run_predictions, run_rows
+from sklearn_brainlm.comparison.folds import check_people, make_folds, warn_of_pretraining
+from sklearn_brainlm.comparison.horizons import check_same_windows, errors_frame, tabulate_forecasts
+from sklearn_brainlm.comparison.out_of_fold import (
+    check_y,
+    choose_metrics,
+    gather_predictions,
+    predictions_frame,
+)
+from sklearn_brainlm.comparison.rows import (
     as_list,
     choose_simple,
     choose_task,
     gather_rows,
     with_brainmarks_readout,
 )
-from sklearn_brainlm._comparison_table import Kept, tabulate
-from sklearn_brainlm._comparison_text import format_comparison, warn_of_connectivity
-from sklearn_brainlm._fold_runs import run_forecasts, run_predictions, run_rows
-from sklearn_brainlm._folds import check_groups, check_subjects, make_folds, warn_of_pretraining
-from sklearn_brainlm._forecast_table import check_same_windows, errors_frame, tabulate_forecasts
-from sklearn_brainlm._out_of_fold import (
-    check_y,
-    choose_metrics,
-    gather_predictions,
-    predictions_frame,
-)
+from sklearn_brainlm.comparison.table import Kept, tabulate
+from sklearn_brainlm.comparison.text import format_comparison, warn_of_connectivity
 
 __all__ = ["compare", "compare_forecasters", "format_comparison"]
 
@@ -175,8 +175,7 @@ def compare(
         raise ValueError(f"protocol must be one of {_PROTOCOLS}, got {protocol!r}.")
     y, known = check_y(y)
     n = len(y)
-    groups, are_positions = check_groups(groups, n)
-    subjects, names = check_subjects(subjects, groups, are_positions, n, X)
+    groups, subjects, names = check_people(groups, subjects, n, X)
     seed, strata = draw_seed(random_state), None
     if protocol == "folds":
         task = choose_task(estimators, y[known])
@@ -311,8 +310,7 @@ def compare_forecasters(
     """
     X = as_list(X, len(X))
     n = len(X)
-    groups, are_positions = check_groups(groups, n)
-    subjects, names = check_subjects(subjects, groups, are_positions, n, X)
+    groups, subjects, names = check_people(groups, subjects, n, X)
     rows = {name: (estimator, X) for name, estimator in estimators.items()}
     candidates, simple = choose_simple(baseline, list(rows))
     folds = make_folds(cv, np.zeros(n), groups, subjects)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from sklearn_brainlm._durable_files import fsync_folder
+from sklearn_brainlm.files.durable import fsync_folder
 
 __all__ = ["export_arrow", "export_zarr"]
 

@@ -4,9 +4,9 @@ from numbers import Integral
 
 from sklearn.utils._param_validation import Interval, StrOptions
 
-from sklearn_brainlm._encoder import ENCODER
-from sklearn_brainlm._forecasting import FutureMaskingForecaster
 from sklearn_brainlm._parameters import COUNT, LOOP
+from sklearn_brainlm.finetuning.encoder import ENCODER
+from sklearn_brainlm.finetuning.forecaster import FutureMaskingForecaster
 from sklearn_brainlm.intervals import ConformalMixin
 
 __all__ = ["BrainLMForecaster"]

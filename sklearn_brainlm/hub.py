@@ -15,9 +15,9 @@ from contextlib import suppress
 from http.client import HTTPException
 from pathlib import Path
 
-from sklearn_brainlm._checked_files import file_sha256
-from sklearn_brainlm._durable_files import replaced
 from sklearn_brainlm.exceptions import CheckpointError
+from sklearn_brainlm.files.checked import file_sha256
+from sklearn_brainlm.files.durable import replaced
 
 __all__ = ["DownloadError", "download", "fetch"]
 

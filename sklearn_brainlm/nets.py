@@ -2,7 +2,7 @@
 
 from skorch.utils import to_tensor
 
-from sklearn_brainlm._memory import infer_in_parts
+from sklearn_brainlm.loop.memory import infer_in_parts
 from sklearn_brainlm.modules.prediction import label_loss
 from sklearn_brainlm.training import WindowNet
 

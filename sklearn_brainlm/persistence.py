@@ -12,12 +12,12 @@ import numpy as np
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
-from sklearn_brainlm._checked_files import check_digest, file_sha256
 from sklearn_brainlm._replaced_weights import current
 from sklearn_brainlm._versions import package_versions
 from sklearn_brainlm.cards import write_card
 from sklearn_brainlm.contract import InputContract
 from sklearn_brainlm.exceptions import BrainLMError, CheckpointError
+from sklearn_brainlm.files.checked import check_digest, file_sha256
 from sklearn_brainlm.preprocessing import RecordingScaler
 from sklearn_brainlm.weight_folders import DOES_NOT_FIT, FORMAT, read_weights, save_weights
 from sklearn_brainlm.weights import load_weights, locate_weights

@@ -10,11 +10,11 @@ from pathlib import Path
 from sklearn.utils import Bunch
 
 from sklearn_brainlm._callable_modules import make_callable
-from sklearn_brainlm._checked_files import read_json
-from sklearn_brainlm._durable_files import write_bytes_atomically
 from sklearn_brainlm._jobs import run_jobs
 from sklearn_brainlm._validation import check_t_r
 from sklearn_brainlm.exceptions import CheckpointError, InvalidRecordingError
+from sklearn_brainlm.files.checked import read_json
+from sklearn_brainlm.files.durable import write_bytes_atomically
 from sklearn_brainlm.preparation.atlas_images import load_atlas
 from sklearn_brainlm.preparation.bids_runs import find_runs
 from sklearn_brainlm.preparation.extraction import Extraction

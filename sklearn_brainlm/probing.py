@@ -8,7 +8,7 @@ from sklearn.metrics import pairwise_distances
 from sklearn.model_selection import GroupKFold, GroupShuffleSplit
 from sklearn.utils import check_consistent_length, check_random_state, check_scalar, column_or_1d
 
-from sklearn_brainlm._inference import interval, resample_weights
+from sklearn_brainlm.comparison.inference import interval, resample_weights
 
 __all__ = ["NetworkProbe", "network_probe"]
 

@@ -1,6 +1,6 @@
 """BrainLMRegressor: numbers from recordings."""
 
-from sklearn_brainlm._finetuning import FinetuningPredictor
+from sklearn_brainlm.finetuning.predictor import FinetuningPredictor
 from sklearn_brainlm.prediction import RegressingMixin
 
 __all__ = ["BrainLMRegressor"]

@@ -10,9 +10,9 @@ import pandas as pd
 from sklearn.base import clone
 from sklearn.utils import check_consistent_length, check_scalar, column_or_1d
 
-from sklearn_brainlm._durable_files import replaced
-from sklearn_brainlm._inference import interval, resample_weights
 from sklearn_brainlm._validation import check_recordings
+from sklearn_brainlm.comparison.inference import interval, resample_weights
+from sklearn_brainlm.files.durable import replaced
 from sklearn_brainlm.metrics import masked_sums
 from sklearn_brainlm.preprocessing import RecordingScaler
 

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
-from sklearn_brainlm._checked_files import shown
 from sklearn_brainlm.exceptions import StoreCorruptionError
+from sklearn_brainlm.files.checked import shown
 from sklearn_brainlm.storage.arrays import HEADER_BYTES, npy_header
 from sklearn_brainlm.storage.files import (
     MANIFEST,

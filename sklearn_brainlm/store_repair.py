@@ -4,8 +4,8 @@ from pathlib import Path
 
 import numpy as np
 
-from sklearn_brainlm._durable_files import fsync_folder, replaced
 from sklearn_brainlm.exceptions import StoreCorruptionError
+from sklearn_brainlm.files.durable import fsync_folder, replaced
 from sklearn_brainlm.storage.arrays import HEADER_BYTES, npy_header
 from sklearn_brainlm.storage.files import read_manifest, scales_name, shard_name
 from sklearn_brainlm.storage.lock import StoreLock

@@ -14,15 +14,15 @@ from skorch.callbacks import PrintLog
 from skorch.utils import to_tensor
 from tqdm import tqdm
 
-from sklearn_brainlm._divergence import StepWatch
 from sklearn_brainlm._exchanges import agree_on, check_same, take_weights_of_first
-from sklearn_brainlm._interrupts import Interrupts
-from sklearn_brainlm._loop_parameters import history_rows, loop_parameters
 from sklearn_brainlm._shares import SharedBatches, describe_steps
-from sklearn_brainlm._steps import StepLoader, WindowSteps
 from sklearn_brainlm.callbacks import Explosion, NoMoreProgress, Progress, Schedule, Stopping
 from sklearn_brainlm.checkpoint import Checkpoint
 from sklearn_brainlm.distributed import check_processes, n_processes, process_rank
+from sklearn_brainlm.loop.divergence import StepWatch
+from sklearn_brainlm.loop.interrupts import Interrupts
+from sklearn_brainlm.loop.parameters import history_rows, loop_parameters
+from sklearn_brainlm.loop.steps import StepLoader, WindowSteps
 
 __all__ = ["WindowNet", "history_rows", "loop_parameters"]
 

@@ -6,11 +6,11 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
-from sklearn_brainlm._embedding import EmbeddingMixin
 from sklearn_brainlm._parameters import ARCHITECTURE, CHECKPOINTS, INPUT, RUNNING, TRAINING
-from sklearn_brainlm._pretraining import MaskedAutoencoderEstimator
 from sklearn_brainlm.persistence import PersistenceMixin, read_once
 from sklearn_brainlm.presets import PRESETS
+from sklearn_brainlm.pretraining.autoencoder import MaskedAutoencoderEstimator
+from sklearn_brainlm.pretraining.embedding import EmbeddingMixin
 from sklearn_brainlm.reconstruction import ReconstructionMixin
 
 __all__ = ["PRESETS", "BrainLMTransformer"]

@@ -11,16 +11,16 @@ from pathlib import Path
 
 import numpy as np
 
-from sklearn_brainlm._checked_files import (
+from sklearn_brainlm.exceptions import CheckpointError, UntrustedFileError
+from sklearn_brainlm.files.checked import (
     check_digest,
     check_finite,
     open_checked,
     parse_json,
     shown,
 )
-from sklearn_brainlm._durable_files import replaced
-from sklearn_brainlm._torch_archives import read_torch_file
-from sklearn_brainlm.exceptions import CheckpointError, UntrustedFileError
+from sklearn_brainlm.files.durable import replaced
+from sklearn_brainlm.files.torch_archives import read_torch_file
 
 __all__ = ["read_safetensors", "read_torch_file", "write_safetensors"]
 

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import numpy as np
 
-from sklearn_brainlm._checked_files import read_json
-from sklearn_brainlm._durable_files import write_bytes_atomically
 from sklearn_brainlm._replaced_weights import current, read_steadily, replaced_weights
 from sklearn_brainlm.exceptions import CheckpointError
+from sklearn_brainlm.files.checked import read_json
+from sklearn_brainlm.files.durable import write_bytes_atomically
 from sklearn_brainlm.weight_files import read_safetensors, write_safetensors
 
 __all__ = ["DOES_NOT_FIT", "FORMAT", "check_names", "read_weights", "save_weights"]

@@ -5,15 +5,16 @@ import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from sklearn_brainlm import _official, _official_contract
-from sklearn_brainlm._checked_files import check_digest, read_json
-from sklearn_brainlm._durable_files import write_bytes_atomically
 from sklearn_brainlm._own_networks import build_own
 from sklearn_brainlm._replaced_weights import current, read_steadily, replaced_weights
 from sklearn_brainlm.catalogue import RELEASED_LICENCE, list_weights
 from sklearn_brainlm.contract import InputContract
 from sklearn_brainlm.exceptions import CheckpointError, UntrustedFileError
+from sklearn_brainlm.files.checked import check_digest, read_json
+from sklearn_brainlm.files.durable import write_bytes_atomically
 from sklearn_brainlm.hub import DownloadError, fetch
+from sklearn_brainlm.official.contract import contract_of
+from sklearn_brainlm.official.networks import build_module, check_config, export_arrays, family_of
 from sklearn_brainlm.weight_files import (
     read_safetensors,
     read_torch_file,
@@ -172,9 +173,9 @@ def load_weights(source, subfolder=None, revision=None, sha256=None, *, parcel_c
         return _read_config(path), *_reader_of(path)(current(path), sha256=sha256)
 
     config, arrays, digest = read_steadily(path.parent, read)
-    family = _official.family_of(config)
-    module, leftovers = _official.build_module(config, arrays, parcel_coords=parcel_coords)
-    contract = _official_contract.contract_of(config, parcel_coords)
+    family = family_of(config)
+    module, leftovers = build_module(config, arrays, parcel_coords=parcel_coords)
+    contract = contract_of(config, parcel_coords)
     return Weights(family, config, contract, module, digest, leftovers)
 
 
@@ -244,7 +245,7 @@ def export_official(path, config, module, leftovers):
         The folder.
     """
     folder = Path(path)
-    arrays = _official.export_arrays(config, module, leftovers)
+    arrays = export_arrays(config, module, leftovers)
     card = (
         "---\nlicense: cc-by-nc-nd-4.0\n---\n\n# BrainLM weights\n\n"
         f"Exported from released BrainLM weights. {RELEASED_LICENCE}\n\n**Do not redistribute.**\n"
@@ -283,7 +284,7 @@ def _read_config(path):
     config = read_json(current(beside))
     if config.get("format") != FORMAT:
         try:
-            _official.check_config(config)
+            check_config(config)
         except (CheckpointError, UntrustedFileError) as error:
             raise type(error)(f"{beside}: {error}") from error
     return config

@@ -17,8 +17,8 @@ import numpy as np
 from skorch.callbacks import Callback
 from training_run import Act, make_model, make_recordings
 
-from sklearn_brainlm._steps import WindowSteps
 from sklearn_brainlm.distributed import process_group, process_rank
+from sklearn_brainlm.loop.steps import WindowSteps
 
 N_RECORDINGS = 9
 EXACT = {"dropout": 0.0, "batch_size": 3, "patience": None}  # steps of 3 windows, over 2 processes

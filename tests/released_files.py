@@ -5,9 +5,9 @@ import json
 import numpy as np
 from safetensors.numpy import save_file
 
-from sklearn_brainlm._official_configs import check_config
-from sklearn_brainlm._official_keys import tensors
 from sklearn_brainlm.modules import image_code, time_code
+from sklearn_brainlm.official.configs import check_config
+from sklearn_brainlm.official.keys import tensors
 
 
 def draw_tensors(config, seed):

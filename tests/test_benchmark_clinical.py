@@ -15,7 +15,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 
 from sklearn_brainlm import AtlasMismatchError
-from sklearn_brainlm._fold_runs import _name_groups
+from sklearn_brainlm.comparison.fold_runs import _name_groups
 from sklearn_brainlm.evaluation import compare
 from sklearn_brainlm.targets import TargetScaler
 

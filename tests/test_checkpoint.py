@@ -15,8 +15,9 @@ import pytest
 from skorch.callbacks import Callback
 from training_run import Act, Cut, cut_at, make_model, make_recordings, names, outcome, train
 
-from sklearn_brainlm import CheckpointError, _checkpoint_files
+from sklearn_brainlm import CheckpointError
 from sklearn_brainlm.checkpoint import Checkpoint
+from sklearn_brainlm.checkpointing import files
 
 
 @pytest.fixture
@@ -127,7 +128,7 @@ def test_best_is_kept(tmp_path):
     best = 4 * (1 + int(np.argmin(losses)))
     assert best < 16
     assert names(tmp_path) == [f"step-{best}-epoch", "step-18", "step-2", "step-2-end"]
-    manifest = _checkpoint_files.read_manifest(tmp_path / f"step-{best:09d}-epoch")
+    manifest = files.read_manifest(tmp_path / f"step-{best:09d}-epoch")
     assert manifest["valid_loss"] == min(losses)
 
 
@@ -145,8 +146,8 @@ def test_every_seconds(tmp_path):
 
 def test_nothing_is_pickled(tmp_path):
     train(tmp_path)
-    files = sorted(path.name for path in (tmp_path / "step-000000016-end").iterdir())
-    assert files == [
+    names = sorted(path.name for path in (tmp_path / "step-000000016-end").iterdir())
+    assert names == [
         "manifest.json",
         "optimizer.safetensors",
         "state.json",

@@ -11,9 +11,10 @@ from types import SimpleNamespace
 import pytest
 from training_run import names
 
-from sklearn_brainlm import CheckpointError, _checkpoint_files
+from sklearn_brainlm import CheckpointError
 from sklearn_brainlm import checkpoint as module
 from sklearn_brainlm.checkpoint import Checkpoint
+from sklearn_brainlm.checkpointing import files
 from sklearn_brainlm.storage.lock import LOCK, StoreLock
 
 
@@ -47,7 +48,7 @@ def clock(monkeypatch):
 @pytest.fixture
 def net(monkeypatch):
     """Return what the callback sees of a net, whose state is empty; one epoch is of before."""
-    empty = {part: {} for part in _checkpoint_files.PARTS}
+    empty = {part: {} for part in files.PARTS}
     net = SimpleNamespace(history=[{}], interrupts_=Heard(), is_finished_=True, begun=None, seen=[])
 
     def collect(net, batches, *, n_before, step_of_epoch):
@@ -151,7 +152,7 @@ def test_the_best_epoch_when_a_tenth_has_passed(tmp_path, begin, net, clock, eve
         epoch(loss, wait)
     first = 2 if wait else 1
     assert names(tmp_path) == [f"step-{first}-epoch", f"step-{first + 4}-epoch"]
-    found = [_checkpoint_files.read_manifest(p) for p in sorted(tmp_path.glob("step-*"))]
+    found = [files.read_manifest(p) for p in sorted(tmp_path.glob("step-*"))]
     assert [manifest["valid_loss"] for manifest in found] == [0.5, 0.4]
     assert net.seen == [("batches", 1, None)] * 2  # between epochs
 
@@ -161,7 +162,7 @@ def test_the_loss_of_a_step_is_not_known(tmp_path, begin, net):
     callback.on_epoch_begin(net)
     net.history.append({"valid_loss": 0.5})  # of the epoch before
     step(callback, net)
-    manifest = _checkpoint_files.read_manifest(tmp_path / "step-000000001")
+    manifest = files.read_manifest(tmp_path / "step-000000001")
     assert manifest["valid_loss"] is None and manifest["step"] == 1
 
 
@@ -172,7 +173,7 @@ def test_a_loss_that_is_not_finite_is_the_best_of_nothing(tmp_path, begin, net, 
     callback.step_, clock.now = 4, 4.0
     end_epoch(callback, net, loss)
     callback.on_train_end(net)
-    manifest = _checkpoint_files.read_manifest(tmp_path / "step-000000004-end")
+    manifest = files.read_manifest(tmp_path / "step-000000004-end")
     assert manifest["valid_loss"] is None
     assert callback.losses_ == {}
 

@@ -16,7 +16,8 @@ import pytest
 from skorch.callbacks import Callback
 from training_run import Act, Cut, cut_at, make_model, make_recordings, names, outcome, train
 
-from sklearn_brainlm import CheckpointError, _checkpoint_files
+from sklearn_brainlm import CheckpointError
+from sklearn_brainlm.checkpointing import files
 
 
 @pytest.fixture(autouse=True)
@@ -65,7 +66,7 @@ def test_damaged_last_checkpoint(tmp_path, whole, cut, name, how):
 
 def test_no_checkpoint_is_whole(tmp_path):
     train(tmp_path)
-    for path in _checkpoint_files.list_checkpoints(tmp_path):
+    for path in files.list_checkpoints(tmp_path):
         (path / "state.json").write_text("{}")
     with (
         pytest.warns(RuntimeWarning, match="damaged"),

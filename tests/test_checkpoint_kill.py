@@ -15,7 +15,7 @@ import pytest
 from skorch.callbacks import Callback
 from training_run import train
 
-from sklearn_brainlm import _checkpoint_files
+from sklearn_brainlm.checkpointing import files
 
 N_EPOCHS, EPOCH = 130, 4  # epochs, and steps of one
 N_KILLS = 20
@@ -50,7 +50,7 @@ def attempt(folder, place, kill_at, sink):
             os.kill(os.getpid(), signal.SIGKILL)
 
     if kill_at is not None:
-        _checkpoint_files.phase = mark
+        files.phase = mark
     saving = {"callbacks__checkpoint__every_steps": 7, "callbacks": [Report(place)]}
     found = train(folder, max_epochs=N_EPOCHS, net_params=saving)
     sink.write_text(json.dumps(found))
@@ -114,6 +114,6 @@ def test_killed_twenty_times(tmp_path, start):
     assert n_inside >= 5
     assert n_within_epoch > N_KILLS / 2
     assert json.loads(killed.read_text()) == json.loads(whole.read_text())
-    left = [path.name for path in _checkpoint_files.list_checkpoints(tmp_path / "killed")]
-    assert left == [path.name for path in _checkpoint_files.list_checkpoints(tmp_path / "whole")]
+    left = [path.name for path in files.list_checkpoints(tmp_path / "killed")]
+    assert left == [path.name for path in files.list_checkpoints(tmp_path / "whole")]
     assert not list((tmp_path / "killed").glob(".tmp-*"))

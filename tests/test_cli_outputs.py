@@ -16,7 +16,6 @@ import pytest
 from command_line import TINY_OPTIONS, leftovers, read_json, write_folder, write_weights
 
 from sklearn_brainlm import BrainLMTransformer
-from sklearn_brainlm._checked_files import file_sha256
 from sklearn_brainlm.cli import main
 from sklearn_brainlm.commands.outputs import (
     check_folder,
@@ -25,6 +24,7 @@ from sklearn_brainlm.commands.outputs import (
     replaced_folder,
     sidecar_of,
 )
+from sklearn_brainlm.files.checked import file_sha256
 
 
 @pytest.fixture

@@ -8,9 +8,9 @@ import pytest
 from command_line import N_PARCELS, TINY_OPTIONS, read_json, write_folder, write_weights
 
 from sklearn_brainlm import BrainLMTransformer, catalogue
-from sklearn_brainlm._checked_files import file_sha256
 from sklearn_brainlm.cli import main
 from sklearn_brainlm.datasets import load_recordings_folder
+from sklearn_brainlm.files.checked import file_sha256
 from sklearn_brainlm.store import RecordingStore
 
 

@@ -11,7 +11,7 @@ from benchmark_folders import import_script
 from released_files import draw_tensors
 from test_official import BRAINLM, COORDS, VITMAE
 
-from sklearn_brainlm._official import build_module, family_of
+from sklearn_brainlm.official.networks import build_module, family_of
 
 plain = import_script("_plain")
 FOLDER = os.environ.get("BRAINLM_FIXTURES")

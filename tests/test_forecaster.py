@@ -17,8 +17,8 @@ from sklearn_brainlm import (
     BrainLMTransformer,
     InvalidRecordingError,
 )
-from sklearn_brainlm._forecast_batches import future_tokens
 from sklearn_brainlm.baselines import WienerForecaster
+from sklearn_brainlm.finetuning.batches import future_tokens
 from sklearn_brainlm.grids import TokenGrid
 from sklearn_brainlm.intervals import conformal_quantile
 from sklearn_brainlm.modules import AdaptiveWiener

@@ -8,11 +8,11 @@ import pickle
 import numpy as np
 import pytest
 
-from sklearn_brainlm import _bins, _blocks, _quantiles
-from sklearn_brainlm._quantiles import stream_quantiles
 from sklearn_brainlm._statistics import RESOLUTION
 from sklearn_brainlm.exceptions import InvalidRecordingError
-from sklearn_brainlm.histograms import QUARTILES, ParcelHistograms
+from sklearn_brainlm.quantiles import bins, blocks, histograms, passes
+from sklearn_brainlm.quantiles.histograms import QUARTILES, ParcelHistograms
+from sklearn_brainlm.quantiles.passes import stream_quantiles
 
 TOLERANCE = 2e-4  # of the interquartile range
 N_ROWS = 30_000
@@ -67,7 +67,7 @@ def test_one_pass_is_off_by_little(name):
 
 def test_one_pass_suffices_where_values_are_smooth(monkeypatch):
     recordings = cut(HARD["raw BOLD"](np.random.default_rng(2)))
-    monkeypatch.setattr(_quantiles, "_gather", None)  # raises if a second one is asked for
+    monkeypatch.setattr(passes, "_gather", None)  # raises if a second one is asked for
     assert_close(stream_quantiles(recordings, exact=False), exact(recordings))
 
 
@@ -94,28 +94,28 @@ def test_a_first_look_that_saw_something_else(monkeypatch, is_exact, offset):
     values = bell(rng, N_ROWS, 4) * np.float32(offset) ** np.float32(0.5)
     values[:, 1:] += np.float32(offset) * np.float32([1, -1, 0.5])
     values[:100] = 1e-3 * bell(rng, 100, 4)
-    monkeypatch.setattr("sklearn_brainlm.histograms.draw_rows", lambda X, n_rows: X[0][:100])
+    monkeypatch.setattr(histograms, "draw_rows", lambda X, n_rows: X[0][:100])
     found, expected = stream_quantiles([values], exact=is_exact), exact([values])
     assert_close(found, expected, 0 if is_exact else TOLERANCE)
 
 
 def test_histograms_do_not_answer_what_they_cannot_know():
     recordings = cut(bell(np.random.default_rng(0), N_ROWS, 4))
-    histograms = ParcelHistograms([-1, -1, -0.5, 3], [1, 1, 1, 4])
+    counted = ParcelHistograms([-1, -1, -0.5, 3], [1, 1, 1, 4])
     with pytest.raises(ValueError, match="Nothing has been counted"):
-        histograms.quantiles()
-    histograms.update(recordings)
-    assert histograms.covers().tolist() == [True, True, False, False]
-    assert histograms.covers([0.5]).tolist() == [True, True, True, False]
+        counted.quantiles()
+    counted.update(recordings)
+    assert counted.covers().tolist() == [True, True, False, False]
+    assert counted.covers([0.5]).tolist() == [True, True, True, False]
     with pytest.raises(
         ValueError, match="2 parcels lies outside their bins, the first is parcel 2"
     ):
-        histograms.quantiles()
+        counted.quantiles()
     # What lies outside is counted, so ranks are right.
-    assert (histograms.counts.sum(axis=1) == N_ROWS).all()
-    error = np.abs(histograms.estimate([0.5]) - exact(recordings, [0.5]))[0, :3]
-    assert (error <= histograms.widths[:3]).all()
-    np.testing.assert_array_equal(histograms.maximum, np.concatenate(recordings).max(axis=0))
+    assert (counted.counts.sum(axis=1) == N_ROWS).all()
+    error = np.abs(counted.estimate([0.5]) - exact(recordings, [0.5]))[0, :3]
+    assert (error <= counted.widths[:3]).all()
+    np.testing.assert_array_equal(counted.maximum, np.concatenate(recordings).max(axis=0))
 
 
 @pytest.mark.parametrize("q", [[0.5], [0.02, 0.98], [0, 1], [0.25, 0.3, 0.9]])
@@ -136,8 +136,8 @@ def test_bins_do_not_depend_on_blocks_or_order(monkeypatch):
     recordings = cut(HARD["raw BOLD"](np.random.default_rng(3)))
     look = ParcelHistograms.first_look(recordings)
     whole = pickle.loads(pickle.dumps(look)).update(recordings)
-    monkeypatch.setattr(_blocks, "_BLOCK_BYTES", 1000)
-    monkeypatch.setattr(_bins, "_GROUP_BINS", 1)
+    monkeypatch.setattr(blocks, "_BLOCK_BYTES", 1000)
+    monkeypatch.setattr(bins, "_GROUP_BINS", 1)
     parts = [pickle.loads(pickle.dumps(look)).update([each]) for each in recordings[::-1]]
     merged = parts[0].merge(parts[1]).merge(parts[2]).merge(parts[3])
     np.testing.assert_array_equal(merged.counts, whole.counts)
@@ -154,11 +154,11 @@ def test_only_the_same_bins_add_up():
 
 
 def test_counts_do_not_run_over():
-    histograms = ParcelHistograms([0], [1])
-    histograms.n_timepoints = 2**32 - 3
-    histograms.update([np.zeros((2, 1), np.float32)])
+    counted = ParcelHistograms([0], [1])
+    counted.n_timepoints = 2**32 - 3
+    counted.update([np.zeros((2, 1), np.float32)])
     with pytest.raises(OverflowError, match="Learn from a part"):
-        histograms.update([np.zeros((1, 1), np.float32)])
+        counted.update([np.zeros((1, 1), np.float32)])
 
 
 def test_processes_share_the_work():
@@ -178,21 +178,21 @@ def test_crowded_bins_are_counted_again(monkeypatch):
     """Two peaks so narrow that a bin between the quartiles holds thousands of values."""
     rng = np.random.default_rng(0)
     values = 1e-5 * bell(rng, N_ROWS, 3) + rng.integers(0, 2, (N_ROWS, 3)).astype(np.float32)
-    monkeypatch.setattr(_quantiles, "_MAX_GATHERED", 50)
-    monkeypatch.setattr(_quantiles, "_N_PENDING", 100)
+    monkeypatch.setattr(passes, "_MAX_GATHERED", 50)
+    monkeypatch.setattr(passes, "_N_PENDING", 100)
     np.testing.assert_array_equal(stream_quantiles([values]), exact([values]))
 
 
 def test_values_that_float32_cannot_tell_apart(monkeypatch):
     """There is nothing left to zoom into: what comes out is right to float32."""
     values = 1e9 + np.random.default_rng(0).standard_normal((N_ROWS, 2))
-    monkeypatch.setattr(_quantiles, "_MAX_GATHERED", 50)
+    monkeypatch.setattr(passes, "_MAX_GATHERED", 50)
     np.testing.assert_allclose(stream_quantiles([values]), exact([values]), rtol=1e-7)
 
 
 def test_values_beyond_all_bins_are_named(monkeypatch):
     values = np.float32([[-3.3e38], [3.3e38]] * 50)
-    monkeypatch.setattr("sklearn_brainlm.histograms.draw_rows", lambda X, n_rows: X[0][:1])
+    monkeypatch.setattr(histograms, "draw_rows", lambda X, n_rows: X[0][:1])
     with pytest.raises(InvalidRecordingError, match="Parcel 0 has values from -3.3e"):
         stream_quantiles([values])
 
@@ -218,7 +218,7 @@ class RowsOnly:
 
 def test_recordings_are_read_in_parts(monkeypatch):
     recordings = [RowsOnly(each) for each in cut(bell(np.random.default_rng(0), N_ROWS, 8))]
-    monkeypatch.setattr(_blocks, "_BLOCK_BYTES", 2**15)
+    monkeypatch.setattr(blocks, "_BLOCK_BYTES", 2**15)
     found = stream_quantiles(recordings)
     assert max(each.largest for each in recordings) <= 2**15 / 4 / 8
     np.testing.assert_array_equal(found, exact([each[:] for each in recordings]))

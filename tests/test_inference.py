@@ -8,7 +8,7 @@ import pytest
 from scipy import stats
 from sklearn import metrics
 
-from sklearn_brainlm._inference import (
+from sklearn_brainlm.comparison.inference import (
     correct_p_values,
     corrected_t_test,
     interval,
@@ -16,7 +16,7 @@ from sklearn_brainlm._inference import (
     resample_weights,
     significance_stars,
 )
-from sklearn_brainlm._prediction_scores import SCORES, Predictions, score_all
+from sklearn_brainlm.comparison.scores import SCORES, Predictions, score_all
 
 RNG = np.random.default_rng(0)
 N = 60
@@ -118,7 +118,7 @@ def test_strata_keep_their_size():
 
 
 def test_blocks_do_not_change_the_number_of_resamples(monkeypatch):
-    monkeypatch.setattr("sklearn_brainlm._inference._MAX_VALUES", 7 * 10)
+    monkeypatch.setattr("sklearn_brainlm.comparison.inference._MAX_VALUES", 7 * 10)
     blocks = list(resample_weights(np.arange(10), 20, np.random.default_rng(0)))
     assert [len(block) for block in blocks] == [7, 7, 6]
 

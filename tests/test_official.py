@@ -16,8 +16,8 @@ import torch
 from released_files import draw_tensors, write_checkpoint
 from safetensors.numpy import load_file
 
-from sklearn_brainlm import _official
 from sklearn_brainlm.exceptions import AtlasMismatchError, CheckpointError
+from sklearn_brainlm.official import networks
 from sklearn_brainlm.weights import load_weights
 
 FOLDER = os.environ.get("BRAINLM_FIXTURES")
@@ -36,7 +36,7 @@ needs_fixtures = pytest.mark.skipif(
 def family_of(name):
     """Family of a folder, from its configuration."""
     config = json.loads((Path(FOLDER) / name / "config.json").read_text())
-    return _official.family_of(config)
+    return networks.family_of(config)
 
 
 def of_family(*families, among=EXACT):
@@ -53,7 +53,7 @@ def read(name, window=None, coords=None):
         return load_weights(folder, parcel_coords=coords), arrays
     config = json.loads((folder / "config.json").read_text())
     seed = json.loads((folder / "notes.json").read_text())["seed"]
-    module, _ = _official.build_module(config, draw_tensors(config, seed), coords)
+    module, _ = networks.build_module(config, draw_tensors(config, seed), coords)
     return module, arrays
 
 
@@ -310,7 +310,7 @@ def checkpoint(request, tmp_path):
 
 
 def test_arithmetic_of_the_13m_family_without_fixtures():
-    module, _ = _official.build_module(BRAINLM, draw_tensors(BRAINLM, seed=3), COORDS)
+    module, _ = networks.build_module(BRAINLM, draw_tensors(BRAINLM, seed=3), COORDS)
     draw = np.random.RandomState(4)
     signals = torch.tensor(draw.randn(2, 7, 40), dtype=torch.float32)
     ids = torch.tensor(np.argsort(draw.rand(2, 28), axis=1))
@@ -322,7 +322,7 @@ def test_arithmetic_of_the_13m_family_without_fixtures():
 
 
 def test_arithmetic_of_the_image_family_without_fixtures():
-    module, _ = _official.build_module(VITMAE, draw_tensors(VITMAE, seed=3))
+    module, _ = networks.build_module(VITMAE, draw_tensors(VITMAE, seed=3))
     draw = np.random.RandomState(4)
     signals = torch.tensor(draw.randn(1, 424, 200), dtype=torch.float32)
     with torch.inference_mode():
@@ -349,7 +349,7 @@ def test_heads_follow_their_formulas(loss_fn, mean_pooling, pos_weight):
     }
     tensors = draw_tensors(config, seed=5)
     head = {name: tensors[name].astype(np.float64) for name in tensors if "pred_head" in name}
-    module, _ = _official.build_module(config, dict(tensors))
+    module, _ = networks.build_module(config, dict(tensors))
     draw = np.random.RandomState(6)
     signals = torch.tensor(draw.randn(3, 424, 200), dtype=torch.float32)
     ids_keep, ids_mask = module.draw_tokens(200, torch.tensor(draw.rand(3, 729)))
@@ -394,7 +394,7 @@ def test_faults_in_tensors_are_listed(checkpoint):
     del arrays["vit.layernorm.bias"]
     arrays["vit.layernorm.weight"] = np.ones(3, np.float32)
     with pytest.raises(CheckpointError) as caught:
-        _official.build_module(config, arrays)
+        networks.build_module(config, arrays)
     for words in (
         "missing: vit.layernorm.bias",
         "unexpected: stranger",
@@ -410,18 +410,18 @@ def test_one_family_given_as_another_is_named(said, is_):
     if said == is_:
         return
     with pytest.raises(CheckpointError, match=f"'{said}'.*'{is_}'"):
-        _official.build_module(CONFIGS[said], draw_tensors(CONFIGS[is_], seed=0))
+        networks.build_module(CONFIGS[said], draw_tensors(CONFIGS[is_], seed=0))
 
 
 def test_a_table_that_is_not_the_released_one_is_refused():
     tensors = draw_tensors(VITMAE, seed=0)
     tensors["vit.embeddings.position_embeddings"][0, 5] += 0.1
     with pytest.raises(CheckpointError, match="table of sines and cosines"):
-        _official.build_module(VITMAE, tensors)
+        networks.build_module(VITMAE, tensors)
 
 
 def test_mask_ratio_zero_has_no_loss():
-    module, _ = _official.build_module(BRAINLM, draw_tensors(BRAINLM, seed=3), COORDS)
+    module, _ = networks.build_module(BRAINLM, draw_tensors(BRAINLM, seed=3), COORDS)
     signals, everything = torch.zeros(1, 7, 40), torch.arange(28)[None]
     with torch.inference_mode():
         predicted = module(signals, everything, everything[:, :0])
@@ -429,7 +429,7 @@ def test_mask_ratio_zero_has_no_loss():
 
 
 def test_without_coordinates_nothing_is_computed():
-    module, _ = _official.build_module(BRAINLM, draw_tensors(BRAINLM, seed=3))
+    module, _ = networks.build_module(BRAINLM, draw_tensors(BRAINLM, seed=3))
     with pytest.raises(ValueError, match="give parcel_coords"):
         module(torch.zeros(1, 7, 40), torch.arange(10)[None], torch.arange(10, 28)[None])
 
@@ -442,7 +442,7 @@ def test_the_image_family_belongs_to_its_atlas(tmp_path):
 
 def test_rows_of_the_picture_ascend_along_y():
     coords = np.random.RandomState(0).uniform(-60, 60, (424, 3)).round(-1)  # with ties
-    module, _ = _official.build_module(VITMAE, draw_tensors(VITMAE, seed=3), coords)
+    module, _ = networks.build_module(VITMAE, draw_tensors(VITMAE, seed=3), coords)
     ordered = coords[module.parcel_order, 1]
     assert (np.diff(ordered) >= 0).all()
     ties = np.diff(ordered) == 0

@@ -16,9 +16,9 @@ from plain_release import plain_brainlm, plain_head, plain_last_frames, plain_vi
 from released_files import draw_tensors
 from safetensors.numpy import load_file
 
-from sklearn_brainlm import _official
-from sklearn_brainlm._official_configs import check_config
 from sklearn_brainlm.modules import last_frames
+from sklearn_brainlm.official import networks
+from sklearn_brainlm.official.configs import check_config
 
 FOLDER = os.environ.get("BRAINLM_FIXTURES")
 TIGHT = {"atol": 2e-5, "rtol": 1e-4}
@@ -128,7 +128,7 @@ def draw_input(config, seed, shape=(424, 200)):
 
 def run_brainlm(config, signals, coords, noise, tensors):
     """Run one window as released; return what `plain_brainlm` returns, and the visible tokens."""
-    module, _ = _official.build_module(config, dict(tensors), coords)
+    module, _ = networks.build_module(config, dict(tensors), coords)
     order = np.argsort(noise)
     n_visible = int(len(noise) * (1 - config["mask_ratio"]))
     ids_keep, ids_mask = torch.tensor(order[None]).tensor_split([n_visible], dim=1)
@@ -150,7 +150,7 @@ def summary(config, seed):
     if config["model_type"] == "brainlm_mae":
         made, _ = run_brainlm(config, signals, coords, noise, tensors)
         return [made["loss"].item(), *made["logits"][0, 0, :3].tolist()]
-    module, _ = _official.build_module(config, tensors)
+    module, _ = networks.build_module(config, tensors)
     batch, noise = torch.tensor(signals[None]), torch.tensor(noise[None])
     with torch.inference_mode():
         if "loss_fn" not in config:
@@ -234,7 +234,7 @@ def test_image_family_follows_the_plain_forward_pass(change, shape):
     config = {**VITMAE, **change}
     tensors = draw_tensors(config, seed=7)
     signals, _, noise = draw_input(config, 8, shape)
-    module, _ = _official.build_module(config, dict(tensors))
+    module, _ = networks.build_module(config, dict(tensors))
     with torch.inference_mode():
         made = module.reproduce(torch.tensor(signals[None]), torch.tensor(noise[None]))
     zeroed = np.zeros(1, dtype=bool)
@@ -259,7 +259,7 @@ def test_image_family_follows_the_plain_forward_pass(change, shape):
 @pytest.mark.parametrize("change", [{}, PIXEL], ids=["auto_encode", "predict_last_pixel"])
 def test_the_loss_of_training_is_that_of_the_plain_forward_pass(change):
     config = {**VITMAE, **change}
-    module, _ = _official.build_module(config, draw_tensors(config, seed=7))
+    module, _ = networks.build_module(config, draw_tensors(config, seed=7))
     signals, _, noise = draw_input(config, 8)
     signals, noise = torch.tensor(signals[None]), torch.tensor(noise[None])
     with torch.inference_mode():
@@ -281,14 +281,14 @@ def test_a_mask_within_the_last_patch_counts_nothing_as_released():
     assert zeroed == slice(314, 320)  # two frames, and four columns beyond the window
     assert list(range(200))[counted] == []
     config = {**VITMAE, **PIXEL, "mask_ratio": 0.01}
-    module, _ = _official.build_module(config, draw_tensors(config, seed=7))
+    module, _ = networks.build_module(config, draw_tensors(config, seed=7))
     with torch.inference_mode():
         assert torch.isnan(module.reproduce(torch.zeros(1, 4, 200))["loss"])
 
 
 def test_image_family_has_no_loss_at_mask_ratio_zero():
     config = {**VITMAE, "mask_ratio": 0.0}
-    module, _ = _official.build_module(config, draw_tensors(config, seed=7))
+    module, _ = networks.build_module(config, draw_tensors(config, seed=7))
     noise = torch.rand(1, 729, generator=torch.Generator().manual_seed(0))
     with torch.inference_mode():
         made = module.reproduce(torch.zeros(1, 4, 6), noise)
@@ -297,7 +297,7 @@ def test_image_family_has_no_loss_at_mask_ratio_zero():
 
 @pytest.mark.parametrize("shape", [(423, 200), (424, 199), (434, 200)])
 def test_windows_without_a_middle_are_refused(shape):
-    module, _ = _official.build_module(VITMAE, draw_tensors(VITMAE, seed=7))
+    module, _ = networks.build_module(VITMAE, draw_tensors(VITMAE, seed=7))
     with pytest.raises(ValueError, match=f"{shape[0]} parcels and {shape[1]} timepoints"):
         module.picture(torch.zeros(1, *shape))
 
@@ -335,7 +335,7 @@ HEAD_LOSSES = {
 def test_heads_follow_the_plain_forward_pass(loss_fn, change):
     config = {**HEAD, **change, "loss_fn": loss_fn, "pos_weight": 1.75}
     tensors = draw_tensors(config, seed=7)
-    module, _ = _official.build_module(config, dict(tensors))
+    module, _ = networks.build_module(config, dict(tensors))
     signals, _, noise = draw_input(config, 8, shape=(60, 80))
     signals = np.stack([signals, 0.5 * signals, -signals, 2 * signals, 1 - signals, signals])
     noise = torch.tensor(noise).repeat(6, 1)

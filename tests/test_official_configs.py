@@ -3,9 +3,9 @@
 import pytest
 from test_official_arithmetic import BRAINLM, HEAD, VITMAE
 
-from sklearn_brainlm._official_configs import check_config, family_of
-from sklearn_brainlm._official_keys import tensors
 from sklearn_brainlm.exceptions import CheckpointError, UntrustedFileError
+from sklearn_brainlm.official.configs import check_config, family_of
+from sklearn_brainlm.official.keys import tensors
 
 BASE = {  # of the 111M model
     **VITMAE,

@@ -12,7 +12,7 @@ import torch
 from training_run import make_model, make_recordings
 
 from sklearn_brainlm import OutOfMemoryError
-from sklearn_brainlm._memory import is_out_of_memory
+from sklearn_brainlm.loop.memory import is_out_of_memory
 from sklearn_brainlm.nets import ReconstructionNet
 
 CPU_SAYS = "[enforce fail at alloc_cpu.cpp:121] DefaultCPUAllocator: can't allocate memory"

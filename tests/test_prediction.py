@@ -22,8 +22,8 @@ from sklearn_brainlm import (
     DataQualityWarning,
     TargetScaler,
 )
-from sklearn_brainlm._linear_start import solve_classes, solve_targets
 from sklearn_brainlm.baselines import LSTMRegressor
+from sklearn_brainlm.finetuning.linear_start import solve_classes, solve_targets
 from sklearn_brainlm.labels import ClassLabels, TargetLabels
 from sklearn_brainlm.modules import MaskedAutoencoder, PredictionNetwork, label_loss
 

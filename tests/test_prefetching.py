@@ -66,7 +66,8 @@ def test_a_tensor_that_is_on_the_device_stays_there():
 
 def test_training_takes_its_batches_from_the_thread(monkeypatch):
     """As it does for a CUDA device; on this one, the loader is told that it was one."""
-    from sklearn_brainlm import BrainLMTransformer, _steps
+    from sklearn_brainlm import BrainLMTransformer
+    from sklearn_brainlm.loop import steps
 
     recordings = list(np.random.default_rng(0).standard_normal((4, 40, 3), dtype=np.float32))
     sizes = {"window_length": 20, "patch_length": 5, "embed_dim": 8, "max_epochs": 2}
@@ -79,6 +80,6 @@ def test_training_takes_its_batches_from_the_thread(monkeypatch):
             taken.append(batch)
             yield batch
 
-    monkeypatch.setattr(_steps.StepLoader, "__iter__", through_thread)
+    monkeypatch.setattr(steps.StepLoader, "__iter__", through_thread)
     assert [row["train_loss"] for row in model.fit(recordings).history_] == expected
     assert taken

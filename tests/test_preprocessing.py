@@ -43,7 +43,7 @@ def test_scaler_is_scikit_learns_on_all_timepoints(recordings, method, baseline)
 @pytest.mark.parametrize("method", TRUSTED)
 def test_statistics_do_not_depend_on_blocks(monkeypatch, recordings, method):
     whole = RecordingScaler(method).fit(recordings)
-    monkeypatch.setattr("sklearn_brainlm._blocks._BLOCK_BYTES", 2000)
+    monkeypatch.setattr("sklearn_brainlm.quantiles.blocks._BLOCK_BYTES", 2000)
     monkeypatch.setattr("sklearn_brainlm._values._BLOCK_VALUES", 50)
     blocks = RecordingScaler(method).fit(recordings)
     np.testing.assert_allclose(blocks.center_, whole.center_, rtol=1e-12)

@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 import torch
 
-from sklearn_brainlm._prior import assign_folds, cross_fit
 from sklearn_brainlm.conditioning import adapt_mixing, complete_in_time, visible_patterns
 from sklearn_brainlm.modules import GaussianPrior
 from sklearn_brainlm.modules.prior import _tilted
 from sklearn_brainlm.modules.stationary import Statistics, complete_window
 from sklearn_brainlm.modules.visible import group_timepoints
 from sklearn_brainlm.preprocessing import standardize_recordings
+from sklearn_brainlm.pretraining.prior import assign_folds, cross_fit
 from sklearn_brainlm.stationary import fit_statistics
 
 RIDGE = 0.15

@@ -14,8 +14,9 @@ from sklearn.pipeline import make_pipeline
 from sklearn.svm import SVR
 from test_official import BRAINLM, COORDS, HEAD, VITMAE
 
-from sklearn_brainlm import BrainLMTransformer, RecordingScaler, _a424, _adoption
+from sklearn_brainlm import BrainLMTransformer, RecordingScaler, _a424
 from sklearn_brainlm.exceptions import AtlasMismatchError, CheckpointError, DataQualityWarning
+from sklearn_brainlm.pretraining import adoption
 from sklearn_brainlm.weights import load_weights
 
 A424 = np.random.RandomState(2).uniform(-70, 70, (424, 3))
@@ -39,7 +40,7 @@ def released(request, tmp_path_factory):
 @pytest.fixture(autouse=True)
 def said_already(monkeypatch):
     """What is said once a process does not depend on the order of tests."""
-    monkeypatch.setattr(_adoption, "_SAID", set())
+    monkeypatch.setattr(adoption, "_SAID", set())
 
 
 def fit(folder, coords, recordings, **parameters):

@@ -68,7 +68,7 @@ def test_training_from_the_corpus_learns_what_training_from_the_host_does(record
     sizes = {"window_length": 30, "patch_length": 8, "embed_dim": 16, "max_epochs": 2}
     model = BrainLMTransformer(**sizes, prior=None, random_state=0)
     expected = model.fit(recordings).history_
-    monkeypatch.setattr("sklearn_brainlm._pretraining.fits", lambda *_: True)
+    monkeypatch.setattr("sklearn_brainlm.pretraining.autoencoder.fits", lambda *_: True)
     made = model.fit(recordings).history_
     assert isinstance(made[0]["train_loss"], float)
     for row, other in zip(made, expected, strict=True):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from sklearn_brainlm import BrainLMTransformer, InvalidRecordingError, RecordingScaler, scaling
-from sklearn_brainlm._prior import cross_fit
+from sklearn_brainlm.pretraining.prior import cross_fit
 from sklearn_brainlm.scaling import ScaledRecordings, scale_all
 
 
@@ -57,7 +57,7 @@ def test_the_closed_form_is_the_same_to_the_last_digit(raw, scaler, coords):
 
 
 def test_of_very_many_recordings_some_are_used(raw, monkeypatch):
-    monkeypatch.setattr("sklearn_brainlm._prior._MOST_RECORDINGS", 2)
+    monkeypatch.setattr("sklearn_brainlm.pretraining.prior._MOST_RECORDINGS", 2)
     scaled = RecordingScaler().fit_transform(raw)
     made, _, _ = cross_fit(scaled, np.zeros(4), [])
     expected, _, _ = cross_fit([scaled[0], scaled[2]], np.zeros(2), [])

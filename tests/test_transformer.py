@@ -253,7 +253,7 @@ def test_groups_keep_people_on_one_side_of_every_split(recordings, monkeypatch):
         return get_loss(net, y_pred, y_true, X, training)
 
     get_loss = ReconstructionNet.get_loss
-    monkeypatch.setattr("sklearn_brainlm._prior.fit_statistics", fit_statistics_and_note)
+    monkeypatch.setattr("sklearn_brainlm.pretraining.prior.fit_statistics", fit_statistics_and_note)
     monkeypatch.setattr(ReconstructionNet, "get_loss", get_loss_and_note)
     model = small(prior="gaussian", validation_fraction=0.3, max_epochs=1)
     model.fit(X, groups=groups.tolist())

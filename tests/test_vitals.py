@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
-from sklearn_brainlm._parcel_order import closeness, connectivity, score_order
 from sklearn_brainlm._spectra import power_by_band
-from sklearn_brainlm._symptoms import power_below
 from sklearn_brainlm._values import count_broken, find_truncation
-from sklearn_brainlm._vitals import looks_transposed, take_vitals
+from sklearn_brainlm.diagnosis.parcel_order import closeness, connectivity, score_order
+from sklearn_brainlm.diagnosis.symptoms import power_below
+from sklearn_brainlm.diagnosis.vitals import looks_transposed, take_vitals
 
 
 def test_location_and_spread_are_those_of_numpy(recordings):

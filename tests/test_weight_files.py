@@ -17,9 +17,9 @@ import torch
 from safetensors.numpy import load, save
 from safetensors.torch import save as save_tensors
 
-from sklearn_brainlm._checked_files import file_sha256, read_json
-from sklearn_brainlm._durable_files import write_bytes_atomically
 from sklearn_brainlm.exceptions import CheckpointError, UntrustedFileError
+from sklearn_brainlm.files.checked import file_sha256, read_json
+from sklearn_brainlm.files.durable import write_bytes_atomically
 from sklearn_brainlm.weight_files import read_safetensors, read_torch_file, write_safetensors
 
 ARRAYS = {

@@ -8,7 +8,8 @@ import hashlib
 import numpy as np
 from skorch.callbacks import Callback
 
-from sklearn_brainlm import BrainLMTransformer, _checkpoint_files
+from sklearn_brainlm import BrainLMTransformer
+from sklearn_brainlm.checkpointing import files
 
 SMALL = {
     "window_length": 20,
@@ -76,7 +77,7 @@ def cut_at(monkeypatch, phase, n):
         if name == phase and seen == n:
             raise Cut
 
-    monkeypatch.setattr(_checkpoint_files, "phase", mark)
+    monkeypatch.setattr(files, "phase", mark)
 
 
 class Act(Callback):
@@ -95,4 +96,4 @@ class Act(Callback):
 
 def names(folder):
     """Return the names of the checkpoints in a folder, without the zeros of the number."""
-    return [path.name.replace("0", "") for path in _checkpoint_files.list_checkpoints(folder)]
+    return [path.name.replace("0", "") for path in files.list_checkpoints(folder)]

@@ -3,8 +3,8 @@
 import numpy as np
 from skorch.utils import to_tensor
 
-from sklearn_brainlm._memory import infer_in_parts
 from sklearn_brainlm.batches import DrawnBatches
+from sklearn_brainlm.loop.memory import infer_in_parts
 from sklearn_brainlm.training import WindowNet
 
 __all__ = ["ContextBatches", "ForecastNet"]

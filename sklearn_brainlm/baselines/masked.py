@@ -8,12 +8,12 @@ from sklearn.utils import check_consistent_length, column_or_1d
 from skorch.utils import to_tensor
 
 from sklearn_brainlm._base import BaseRecordingEstimator, draw_seed
-from sklearn_brainlm._memory import infer_in_parts
 from sklearn_brainlm._net_state import NetStateMixin
 from sklearn_brainlm._parameters import COUNT, INPUT, LOOP, RUNNING, TRAINING
 from sklearn_brainlm.baselines.forecasting import BaseForecaster
 from sklearn_brainlm.batches import WindowBatches
 from sklearn_brainlm.devices import forked_rng, resolve_device, windows_at_a_time
+from sklearn_brainlm.loop.memory import infer_in_parts
 from sklearn_brainlm.recordings import WindowSampler
 from sklearn_brainlm.splits import split_people
 from sklearn_brainlm.training import WindowNet, history_rows, loop_parameters

@@ -82,7 +82,7 @@ def _embed(options, output):
     columns = _write(output, model, X, opened, options.batch)
     if not is_first_process():
         return 0
-    from sklearn_brainlm._checked_files import file_sha256
+    from sklearn_brainlm.files.checked import file_sha256
 
     weights = describe_weights(options.weights, model)
     about = {

@@ -136,7 +136,7 @@ def _open_store(path):
     """Open a store."""
     import numpy as np
 
-    from sklearn_brainlm._checked_files import file_sha256
+    from sklearn_brainlm.files.checked import file_sha256
     from sklearn_brainlm.store import RecordingStore
 
     store = RecordingStore(path)
@@ -154,8 +154,8 @@ def _open_store(path):
 
 def _open_folder(path, atlas):
     """Open a folder of recordings."""
-    from sklearn_brainlm._checked_files import file_sha256
     from sklearn_brainlm.datasets import load_recordings_folder
+    from sklearn_brainlm.files.checked import file_sha256
 
     folder = load_recordings_folder(path, atlas=atlas)
     tables = ("participants.tsv", "parcels.tsv" if atlas is None else f"parcels_{atlas}.tsv")

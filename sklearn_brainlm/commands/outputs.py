@@ -99,7 +99,7 @@ def open_table(path):
     write : callable
         Takes a DataFrame, the next rows; all parts have the same columns.
     """
-    from sklearn_brainlm._durable_files import replaced
+    from sklearn_brainlm.files.durable import replaced
 
     with replaced(path) as file:
         if path.suffix == ".tsv":
@@ -181,7 +181,7 @@ def write_text(path, text):
     text : str
         What it shall hold.
     """
-    from sklearn_brainlm._durable_files import write_bytes_atomically
+    from sklearn_brainlm.files.durable import write_bytes_atomically
 
     write_bytes_atomically(path, text.encode())
 

@@ -91,7 +91,7 @@ def _run(options):
         print(format_comparison(table))
     with open_table(output) as write:
         write(frame)
-    from sklearn_brainlm._checked_files import file_sha256
+    from sklearn_brainlm.files.checked import file_sha256
 
     about["output"] = {"name": output.name, "sha256": file_sha256(output), "n_rows": len(frame)}
     described = describe_run(options, opened, task=task, **about)
@@ -104,8 +104,8 @@ def _predict_others(options, opened, estimator, X, y, task, groups):
     import numpy as np
     import pandas as pd
 
-    from sklearn_brainlm._fold_runs import run_predictions, run_rows
-    from sklearn_brainlm._folds import warn_of_pretraining
+    from sklearn_brainlm.comparison.fold_runs import run_predictions, run_rows
+    from sklearn_brainlm.comparison.folds import warn_of_pretraining
 
     known = pd.notna(y)
     chosen = known

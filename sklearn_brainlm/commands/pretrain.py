@@ -86,7 +86,7 @@ def _run(options):
         model.fit(_take(X, train), groups=groups[train])
     if not is_first_process():
         return
-    from sklearn_brainlm._checked_files import read_json
+    from sklearn_brainlm.files.checked import read_json
 
     scores = _score(model, _take(X, train), _take(X, test))
     about = {

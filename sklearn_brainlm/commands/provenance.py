@@ -82,7 +82,7 @@ def write_sidecar(path, described):
     described : dict
         What to write.
     """
-    from sklearn_brainlm._durable_files import write_bytes_atomically
+    from sklearn_brainlm.files.durable import write_bytes_atomically
 
     text = json.dumps(described, indent=2, ensure_ascii=False, default=str)
     write_bytes_atomically(path, f"{text}\n".encode())
@@ -92,8 +92,8 @@ def _describe_config(path):
     """Say what the file of options held."""
     if path is None:
         return None
-    from sklearn_brainlm._checked_files import file_sha256
     from sklearn_brainlm.commands.config import read_config
+    from sklearn_brainlm.files.checked import file_sha256
 
     return {
         "path": path,

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import numpy as np
 
-from sklearn_brainlm._checked_files import file_sha256, shown
 from sklearn_brainlm._validation import enumerate_first
 from sklearn_brainlm.exceptions import AtlasMismatchError, InvalidRecordingError
+from sklearn_brainlm.files.checked import file_sha256, shown
 from sklearn_brainlm.readers.cifti import read_labels
 from sklearn_brainlm.readers.vertex_labels import VertexLabels, read_vertex_labels
 

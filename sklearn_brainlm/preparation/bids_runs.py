@@ -5,9 +5,9 @@ from collections import Counter
 from pathlib import Path
 from typing import NamedTuple
 
-from sklearn_brainlm._checked_files import read_json, shown
 from sklearn_brainlm._validation import check_t_r
 from sklearn_brainlm.exceptions import CheckpointError, InvalidRecordingError
+from sklearn_brainlm.files.checked import read_json, shown
 
 __all__ = ["Run", "find_runs", "read_sidecar_t_r"]
 

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sklearn_brainlm._checked_files import shown
 from sklearn_brainlm._validation import T_R_ROUNDING
 from sklearn_brainlm.exceptions import AtlasMismatchError, InvalidRecordingError
+from sklearn_brainlm.files.checked import shown
 from sklearn_brainlm.preparation.atlas_images import Atlas
 from sklearn_brainlm.preparation.bids_runs import read_sidecar_t_r
 from sklearn_brainlm.preparation.bold_images import read_bold

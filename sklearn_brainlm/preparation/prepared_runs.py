@@ -9,8 +9,6 @@ from pathlib import Path
 
 import numpy as np
 
-from sklearn_brainlm._checked_files import read_json
-from sklearn_brainlm._durable_files import replaced, write_bytes_atomically
 from sklearn_brainlm.exceptions import (
     AtlasMismatchError,
     BrainLMError,
@@ -18,6 +16,8 @@ from sklearn_brainlm.exceptions import (
     InvalidRecordingError,
     UntrustedFileError,
 )
+from sklearn_brainlm.files.checked import read_json
+from sklearn_brainlm.files.durable import replaced, write_bytes_atomically
 from sklearn_brainlm.readers.files import check_file
 
 __all__ = ["load_prepared", "prepare_run", "read_outcome", "refuse_prepared"]

@@ -7,8 +7,8 @@ import zlib
 
 import numpy as np
 
-from sklearn_brainlm._checked_files import shown
 from sklearn_brainlm.exceptions import InvalidRecordingError, UntrustedFileError
+from sklearn_brainlm.files.checked import shown
 from sklearn_brainlm.readers.files import as_read_recording, check_file, refuse_web_page
 
 __all__ = ["read_npy"]

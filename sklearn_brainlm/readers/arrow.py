@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 from sklearn.utils import Bunch
 
-from sklearn_brainlm._checked_files import read_json, shown
 from sklearn_brainlm.exceptions import AtlasMismatchError, CheckpointError, InvalidRecordingError
+from sklearn_brainlm.files.checked import read_json, shown
 from sklearn_brainlm.readers.files import as_read_recording, check_file
 
 __all__ = ["name_recordings", "read_arrow"]

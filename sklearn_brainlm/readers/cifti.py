@@ -4,9 +4,9 @@ import math
 
 import numpy as np
 
-from sklearn_brainlm._checked_files import shown
 from sklearn_brainlm._validation import check_t_r
 from sklearn_brainlm.exceptions import AtlasMismatchError, InvalidRecordingError
+from sklearn_brainlm.files.checked import shown
 from sklearn_brainlm.readers.files import as_read_recording, check_file, refuse_web_page
 
 __all__ = ["read_cifti", "read_labels"]

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import numpy as np
 
-from sklearn_brainlm._checked_files import shown
 from sklearn_brainlm._validation import check_t_r
 from sklearn_brainlm.exceptions import AtlasMismatchError, InvalidRecordingError
+from sklearn_brainlm.files.checked import shown
 from sklearn_brainlm.readers.files import as_read_recording
 from sklearn_brainlm.readers.gifti_files import open_gifti
 from sklearn_brainlm.readers.vertex_labels import read_vertex_labels

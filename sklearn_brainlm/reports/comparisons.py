@@ -3,8 +3,8 @@
 import numpy as np
 import pandas as pd
 
-from sklearn_brainlm._comparison_table import COLUMNS
-from sklearn_brainlm._prediction_scores import ERRORS
+from sklearn_brainlm.comparison.scores import ERRORS
+from sklearn_brainlm.comparison.table import COLUMNS
 from sklearn_brainlm.reports.cells import (
     name_metric,
     shorten,

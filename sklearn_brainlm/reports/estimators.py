@@ -3,8 +3,8 @@
 from sklearn.exceptions import NotFittedError
 from sklearn.utils.validation import check_is_fitted
 
-from sklearn_brainlm._findings import SHOWN_AT_MOST
 from sklearn_brainlm._values import enumerate_first
+from sklearn_brainlm.diagnosis.findings import SHOWN_AT_MOST
 from sklearn_brainlm.doctor import doctor
 from sklearn_brainlm.exceptions import InvalidRecordingError, InvalidRecordingTypeError
 from sklearn_brainlm.reports.cells import show_count, show_number, show_seconds, show_value

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from sklearn_brainlm._inference import interval, resample_weights
 from sklearn_brainlm.baselines import ARForecaster, LastValueForecaster, MeanForecaster
+from sklearn_brainlm.comparison.inference import interval, resample_weights
 from sklearn_brainlm.intervals import conformal_quantile
 from sklearn_brainlm.reports.cells import show_count, show_interval, show_number
 from sklearn_brainlm.reports.drawing import draw, name_in_figure

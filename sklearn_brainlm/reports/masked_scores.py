@@ -5,8 +5,8 @@ import dataclasses
 import numpy as np
 
 from sklearn_brainlm._base import draw_seed
-from sklearn_brainlm._inference import resample_weights
 from sklearn_brainlm._values import enumerate_first
+from sklearn_brainlm.comparison.inference import resample_weights
 from sklearn_brainlm.exceptions import InvalidRecordingError
 from sklearn_brainlm.gaussian import GaussianReconstructor
 from sklearn_brainlm.masking import mask_ratios

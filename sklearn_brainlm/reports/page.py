@@ -7,7 +7,7 @@ from string import Template
 
 from nilearn import reporting
 
-from sklearn_brainlm._durable_files import write_bytes_atomically
+from sklearn_brainlm.files.durable import write_bytes_atomically
 
 __all__ = ["HTMLReport", "make_page"]
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from sklearn_brainlm._inference import interval
+from sklearn_brainlm.comparison.inference import interval
 from sklearn_brainlm.reports.cells import show_count, show_interval, show_number
 from sklearn_brainlm.reports.drawing import draw, name_in_figure, names_in_figure
 from sklearn_brainlm.reports.masked_scores import CENTRE, score_masked

@@ -3,9 +3,9 @@
 import numpy as np
 import pandas as pd
 
-from sklearn_brainlm._comparison_rows import is_on_trial
-from sklearn_brainlm._inference import interval
-from sklearn_brainlm._prediction_scores import ERRORS
+from sklearn_brainlm.comparison.inference import interval
+from sklearn_brainlm.comparison.rows import is_on_trial
+from sklearn_brainlm.comparison.scores import ERRORS
 from sklearn_brainlm.reports.cells import name_metric, show_interval, show_number
 
 __all__ = ["name_winner", "weigh"]
@@ -79,7 +79,7 @@ def name_winner(table, metric, setting):
 
     Examples
     --------
-    >>> from sklearn_brainlm._comparison_table import COLUMNS
+    >>> from sklearn_brainlm.comparison.table import COLUMNS
     >>> rows = {"method": ["Dummy (mean)", "Ridge", "BrainLM"], "value": [0.0, 0.5, 0.4]}
     >>> table = pd.DataFrame({**rows, "metric": "r2", "setting": "all", "skill": rows["value"]})
     >>> print(name_winner(table.reindex(columns=COLUMNS), "r2", "all"))

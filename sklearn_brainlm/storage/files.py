@@ -18,9 +18,9 @@ import hashlib
 import json
 import re
 
-from sklearn_brainlm._checked_files import read_json
 from sklearn_brainlm._stored_values import DTYPES
 from sklearn_brainlm.exceptions import BrainLMError, StoreCorruptionError
+from sklearn_brainlm.files.checked import read_json
 
 __all__ = [
     "FORMAT_VERSION",

@@ -5,10 +5,10 @@ import time
 
 import numpy as np
 
-from sklearn_brainlm._durable_files import fsync_folder, write_bytes_atomically
 from sklearn_brainlm._stored_values import DTYPES
 from sklearn_brainlm._versions import OF_STORES, package_versions
 from sklearn_brainlm.exceptions import StoreCorruptionError
+from sklearn_brainlm.files.durable import fsync_folder, write_bytes_atomically
 from sklearn_brainlm.storage.arrays import HEADER_BYTES, GrowingArray
 from sklearn_brainlm.storage.files import JOURNAL, MANIFEST, pack_manifest, scales_name, shard_name
 from sklearn_brainlm.storage.journal import Journal

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from crashes import killing
-from sklearn_brainlm._checkpoint_files import (
+from sklearn_brainlm.checkpointing.files import (
     PARTS,
     list_checkpoints,
     name_checkpoint,

@@ -13,7 +13,7 @@ from training_run import Act, train
 
 from crashes import killing
 from sklearn_brainlm import CheckpointError, checkpoint
-from sklearn_brainlm._checkpoint_files import list_checkpoints, read_last
+from sklearn_brainlm.checkpointing.files import list_checkpoints, read_last
 
 MAX_EVENTS = 150  # of a training before it is killed: some twelve steps, six times saved
 N_EPOCHS = 20 + 2 * killing.N_KILLS  # of four steps: the last kill comes before the end

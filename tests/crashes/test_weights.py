@@ -17,7 +17,7 @@ from training_run import make_model, make_recordings
 
 from crashes import killing
 from sklearn_brainlm import BrainLMTransformer
-from sklearn_brainlm._checked_files import read_json
+from sklearn_brainlm.files.checked import read_json
 from sklearn_brainlm.weight_files import read_safetensors
 from sklearn_brainlm.weights import load_weights
 

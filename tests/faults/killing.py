@@ -8,7 +8,7 @@ import signal
 from skorch.callbacks import Callback
 from training_run import Act, make_model, make_recordings, outcome
 
-from sklearn_brainlm import _checkpoint_files
+from sklearn_brainlm.checkpointing import files
 
 
 class Tell(Callback):
@@ -53,7 +53,7 @@ def attempt(folder, sink, n_epochs, kill_step=None, kill_phase=None, ending=None
             os.kill(os.getpid(), signal.SIGKILL)
 
     if kill_phase is not None:
-        _checkpoint_files.phase = mark
+        files.phase = mark
     callbacks = []
     if kill_step is not None:
         callbacks = [Act(kill_step, lambda: os.kill(os.getpid(), signal.SIGKILL))]
@@ -75,4 +75,4 @@ def attempt(folder, sink, n_epochs, kill_step=None, kill_phase=None, ending=None
 
 def _last(folder):
     """Return the last checkpoint of a folder."""
-    return _checkpoint_files.list_checkpoints(folder)[-1]
+    return files.list_checkpoints(folder)[-1]

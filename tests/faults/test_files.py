@@ -23,8 +23,9 @@ from test_official_arithmetic import BRAINLM
 
 import sklearn_brainlm
 from sklearn_brainlm import BrainLMTransformer, load_weights
-from sklearn_brainlm._checked_files import file_sha256
 from sklearn_brainlm.exceptions import CheckpointError
+from sklearn_brainlm.files import torch_archives
+from sklearn_brainlm.files.checked import file_sha256
 
 
 def flip(path, place=0.5):
@@ -63,7 +64,7 @@ def test_fault_067_environment_that_allows_pickles(folder, refuses, monkeypatch)
     torch.save({"b": Payload(mark)}, path)
     refuses(lambda _: load_weights(folder), path, "could run code")
     # Without our own look at the pickle, torch is still told to run nothing.
-    monkeypatch.setattr("sklearn_brainlm._torch_archives._check_pickle", lambda path, text: None)
+    monkeypatch.setattr(torch_archives, "_check_pickle", lambda path, text: None)
     refuses(lambda _: load_weights(folder), path, "cannot be read as tensors alone")
     assert not mark.exists()
     with pytest.warns(UserWarning, match=FORCE):
@@ -79,7 +80,7 @@ def test_fault_067_the_only_call_of_torch_load(observe):
             if isinstance(node, ast.Call) and ast.unparse(node.func) == "torch.load":
                 calls.append((path.name, {k.arg: ast.unparse(k.value) for k in node.keywords}))
     observe(f"torch.load in {', '.join(name for name, _ in calls)}")
-    assert [name for name, _ in calls] == ["_torch_archives.py"]
+    assert [name for name, _ in calls] == ["torch_archives.py"]
     assert calls[0][1]["weights_only"] == "True"
 
 

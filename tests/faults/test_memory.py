@@ -15,8 +15,8 @@ from training_run import make_model, make_recordings, train
 from sklearn_brainlm import (
     OutOfMemoryError,
     TrainingDivergedError,
-    _checkpoint_files,
 )
+from sklearn_brainlm.checkpointing import files
 from sklearn_brainlm.nets import ReconstructionNet
 
 SAVING = {"callbacks__checkpoint__every_steps": 3}
@@ -89,7 +89,7 @@ def test_fault_096_diverged(tmp_path, change_loss, observe):
     assert len([w for w in warned if "is skipped" in str(w.message)]) == 3
     for words in ("learning rate", "on windows of recordings", "Lower lr or grad_clip"):
         assert words in str(caught.value)
-    found = _checkpoint_files.read_last(_checkpoint_files.list_checkpoints(tmp_path))
+    found = files.read_last(files.list_checkpoints(tmp_path))
     assert found[1]["step"] >= 6
     assert all(np.isfinite(array).all() for array in found[2]["weights"].values())
 

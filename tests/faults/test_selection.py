@@ -14,8 +14,8 @@ from sklearn.model_selection import GridSearchCV, GroupKFold, KFold, cross_val_p
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 
-from sklearn_brainlm import _folds, _prediction_scores
 from sklearn_brainlm.baselines import LastValueForecaster
+from sklearn_brainlm.comparison import folds, scores
 from sklearn_brainlm.embedding_space import project_embeddings
 from sklearn_brainlm.evaluation import compare, compare_forecasters
 
@@ -124,7 +124,7 @@ def test_fault_131_undefined(observe, monkeypatch):
         error = weights @ (made.true - made.predicted) ** 2
         return 1 - error / ss if ss else np.zeros(len(weights))
 
-    monkeypatch.setitem(_prediction_scores.SCORES, "r2", forced)
+    monkeypatch.setitem(scores.SCORES, "r2", forced)
     table = compare(model, X, y, **given)  # silent: the warning is gone
     assert (values() == [False, False, False]) is SINGS
 
@@ -171,5 +171,5 @@ def test_fault_132_windows(observe):
     with observe.raises(ValueError, match="same subject is in training and test"):
         r2(windows, groups=whose, cv=cv)
     assert bool(r2(windows, groups=whose, cv=3) > 0) is IS_SILENT
-    assert _folds.GroupKFold is GroupKFold
+    assert folds.GroupKFold is GroupKFold
     observe(f"R2 {silent:.2f} by recording, {loud:.2f} windowed before splitting")

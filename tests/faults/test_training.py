@@ -22,10 +22,8 @@ from test_checkpoint_kill import PHASES
 from training_run import Act, Cut, cut_at, make_model, make_recordings, names, outcome, train
 
 from faults import killing
-from sklearn_brainlm import (
-    CheckpointError,
-    _checkpoint_files,
-)
+from sklearn_brainlm import CheckpointError
+from sklearn_brainlm.checkpointing import files
 
 SAVING = {"callbacks__checkpoint__every_steps": 3}
 
@@ -104,8 +102,8 @@ def test_fault_088_killed_while_writing(tmp_path, start, observe, phase):
     found = names(tmp_path / "run")
     assert found[:2] == ["step-3", "step-6"]
     assert ("step-9" in found) == (phase in ("renamed", "written"))
-    for path in _checkpoint_files.list_checkpoints(tmp_path / "run"):
-        _checkpoint_files.read_last([path])  # warnings, that one is damaged, are errors
+    for path in files.list_checkpoints(tmp_path / "run"):
+        files.read_last([path])  # warnings, that one is damaged, are errors
     process = start(tmp_path / "run", tmp_path / "found.json", 4)
     process.join()
     whole = start(tmp_path / "whole", tmp_path / "whole.json", 4)
@@ -258,7 +256,7 @@ def test_fault_092_read_only(tmp_path, observe, place):
 
 @pytest.mark.fault(93, "partial checkpoint set", "CheckpointError; with an older one, a warning")
 @pytest.mark.parametrize("name", ["manifest.json", "state.json"] + [
-    f"{part}.safetensors" for part in _checkpoint_files.PARTS
+    f"{part}.safetensors" for part in files.PARTS
 ])  # fmt: skip
 def test_fault_093_file_missing(tmp_path, whole, monkeypatch, observe, name):
     cut_at(monkeypatch, "written", 2)
@@ -300,11 +298,11 @@ def test_fault_094_other_training(tmp_path, observe, change):
 @pytest.mark.fault(94, "checkpoint of another version", "CheckpointError naming both versions")
 def test_fault_094_other_version(tmp_path, observe):
     train(tmp_path)
-    for path in _checkpoint_files.list_checkpoints(tmp_path):
+    for path in files.list_checkpoints(tmp_path):
         manifest = json.loads((path / "manifest.json").read_text())
         manifest["format_version"] = 99
         (path / "manifest.json").write_text(json.dumps(manifest))
         with observe.raises(CheckpointError, match="version 99; expected .* version 1. Resume"):
-            _checkpoint_files.read_manifest(path)
+            files.read_manifest(path)
     with pytest.warns(RuntimeWarning, match="version 99"), pytest.raises(CheckpointError):
         train(tmp_path)

@@ -15,7 +15,7 @@ from test_official_arithmetic import BRAINLM, VITMAE
 from fuzzing.attempts import attempt
 from fuzzing.changes import changed_bytes, changed_json
 from sklearn_brainlm import BrainLMTransformer, load_weights
-from sklearn_brainlm._checked_files import read_json
+from sklearn_brainlm.files.checked import read_json
 from sklearn_brainlm.weight_files import read_safetensors, read_torch_file
 
 SMALL = {

@@ -7,8 +7,8 @@ import tracemalloc
 import pytest
 import torch
 
-from sklearn_brainlm._checked_files import file_sha256
 from sklearn_brainlm.exceptions import CheckpointError, UntrustedFileError
+from sklearn_brainlm.files.checked import file_sha256
 from sklearn_brainlm.weight_files import read_torch_file
 
 PER_FILE_S = 3.0  # on a busy machine; what is refused is refused before it is read

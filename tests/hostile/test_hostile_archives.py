@@ -16,8 +16,9 @@ import numpy as np
 import pytest
 import torch
 
-from sklearn_brainlm._checked_files import file_sha256
 from sklearn_brainlm.exceptions import CheckpointError, UntrustedFileError
+from sklearn_brainlm.files import torch_archives
+from sklearn_brainlm.files.checked import file_sha256
 from sklearn_brainlm.weight_files import read_safetensors, read_torch_file, write_safetensors
 
 FORCE = "TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD"
@@ -66,7 +67,7 @@ def test_fault_066_067_malicious_pickle(tmp_path, refuses, payload, monkeypatch,
 def test_fault_067_torch_itself_is_told_to_run_nothing(tmp_path, payload, monkeypatch):
     # Should the look at the pickle miss something, torch stands behind it.
     monkeypatch.setenv(FORCE, "1")
-    monkeypatch.setattr("sklearn_brainlm._torch_archives._check_pickle", lambda path, text: None)
+    monkeypatch.setattr(torch_archives, "_check_pickle", lambda path, text: None)
     torch.save({"b": payload}, tmp_path / "w.bin")
     with pytest.raises(UntrustedFileError, match=r"w\.bin cannot be read as tensors alone"):
         read_torch_file(tmp_path / "w.bin")

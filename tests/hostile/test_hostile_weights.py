@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 import torch
 
-from sklearn_brainlm._checked_files import read_json
 from sklearn_brainlm.exceptions import CheckpointError, UntrustedFileError
+from sklearn_brainlm.files.checked import read_json
 from sklearn_brainlm.weight_files import read_safetensors, read_torch_file
 
 
