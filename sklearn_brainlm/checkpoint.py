@@ -292,7 +292,7 @@ class Checkpoint(Callback):
         if not self.resume:
             raise CheckpointError(
                 f"{self.folder_} holds the checkpoints of a training, the last one "
-                f"{paths[-1].name}. Give resume=True to go on with it, or another checkpoint_dir."
+                f"{paths[-1].name}. Give resume=True to go on with it, or another checkpoint_dir=."
             )
         return read_last(paths)
 

@@ -17,6 +17,7 @@ from sklearn_brainlm.commands.pretrain import add_pretrain
 from sklearn_brainlm.commands.progress import notes_on_stderr
 from sklearn_brainlm.commands.store import add_store
 from sklearn_brainlm.commands.weights import add_weights
+from sklearn_brainlm.commands.wording import in_options
 
 # What a shell reports of a command that a signal ended; training follows the second one too.
 _TERMINATED = 128 + signal.SIGTERM
@@ -49,7 +50,8 @@ def main(argv=None):
     except (BrainLMError, OSError, ImportError, ValueError) as error:
         if options.debug:
             raise
-        print(f"sklearn-brainlm {name}: {error}", file=sys.stderr)
+        said = in_options(str(error), parser, options)
+        print(f"sklearn-brainlm {name}: {said}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print(f"\nsklearn-brainlm {name}: interrupted", file=sys.stderr)
