@@ -210,7 +210,7 @@ def test_command_goes_on(tmp_path, monkeypatch, capsys):
     assert raised.value.code == 143
     assert not (tmp_path / "out.tsv").exists()
     assert main(words) == 1  # without --resume
-    assert "Give resume=True" in capsys.readouterr().err
+    assert "Give --resume" in capsys.readouterr().err
     assert main([*words, "--resume"]) == 0
     assert (tmp_path / "out.tsv").read_bytes() == (tmp_path / "whole.tsv").read_bytes()
     assert steps == [1, 2, 3]
