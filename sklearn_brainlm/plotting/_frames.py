@@ -23,8 +23,8 @@ __all__ = [
 TRUE, PREDICTED, SECOND, SHADE = "black", "#D55E00", "#0072B2", "#E6E6E6"
 REFERENCE = "#707070"  # lines that are there to compare with
 
-# What is on trial is warm and drawn through, what it has to beat is cool and dashed. The palette has
-# three warm colours; the fourth, a wine of Tol's, is darker than all of them.
+# What is on trial is warm and drawn through, what it has to beat is cool and dashed. The palette
+# has three warm colours; the fourth, a wine of Tol's, is darker than all of them.
 _WARM = (PREDICTED, "#E69F00", "#CC79A7", "#882255")
 _COOL = (TRUE, SECOND, "#56B4E9", "#009E73")
 _DASHES = ("--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)))
